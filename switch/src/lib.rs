@@ -1,0 +1,4 @@
+//! A pure-userspace Ethernet switch for Linux.
+pub mod frame;
+pub mod offload;
+pub mod port;

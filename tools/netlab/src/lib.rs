@@ -1,0 +1,1 @@
+//! Network namespaces, links, addresses and routes by netlink; a sender and a sink.
