@@ -1,0 +1,208 @@
+//! The bridge: what becomes of a frame. It reads the header, learns where the source is, and
+//! says where the frame goes. It has no hands: no device, clock, thread or allocation.
+//!
+//! Read [`Bridge::decide`] from the top down: it is the whole policy, after the forwarding
+//! process of IEEE 802.1Q-2018, 8.6, for a bridge that is not aware of VLANs: addresses are
+//! learned under VLAN 0, and tags pass through as part of the frame.
+//!
+//! A frame is looked at twice, so that memory has time to answer in between: [`Bridge::parse`]
+//! for all frames of a batch, which asks for the cache lines, then [`Bridge::decide`] for all.
+
+use std::sync::Arc;
+
+use crate::{
+    fdb::{Fdb, Learn, Place, Tick},
+    frame::Header,
+    port::PortId,
+    stats::Reason,
+};
+
+/// The VLAN under which a bridge that is not aware of VLANs learns.
+const VLAN_UNAWARE: u16 = 0;
+
+/// What happens to frames for 01-80-C2-00-00-00 to -0F.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupForward {
+    /// They end here, as the standard wants it (IEEE 802.1Q-2018, 8.6.3).
+    #[default]
+    Standard,
+    /// They are flooded like those for any other group: STP, LACP, LLDP and PAUSE pass as they
+    /// would on a wire.
+    Wire,
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It leaves by this port, which is not the one where it came from.
+    Forward(PortId),
+    /// It leaves by every port but the one where it came from.
+    Flood,
+    /// It ends here.
+    Drop(Reason),
+}
+
+/// A verdict, and what was learned on the way to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What becomes of the frame.
+    pub verdict: Verdict,
+    /// What the source address taught; `None` if it was not asked.
+    pub learn: Option<Learn>,
+}
+
+/// A frame's header, and where the forwarding database has its two addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Addressed {
+    header: Header,
+    source: Place,
+    destination: Place,
+}
+
+/// The rules and the table. A clone shares the table.
+#[derive(Clone)]
+pub struct Bridge {
+    fdb: Arc<Fdb>,
+    group_forward: GroupForward,
+}
+
+impl Bridge {
+    /// A bridge that learns into this table.
+    pub fn new(fdb: Arc<Fdb>, group_forward: GroupForward) -> Bridge {
+        Bridge { fdb, group_forward }
+    }
+
+    /// Reads a frame's header and begins to fetch what [`Bridge::decide`] will ask for.
+    /// `None`: a runt.
+    #[inline]
+    pub fn parse(&self, octets: &[u8]) -> Option<Addressed> {
+        let header = Header::parse(octets)?;
+        let source = self.fdb.place(VLAN_UNAWARE, header.source);
+        let destination = self.fdb.place(VLAN_UNAWARE, header.destination);
+        self.fdb.prefetch(source);
+        self.fdb.prefetch(destination);
+        Some(Addressed { header, source, destination })
+    }
+
+    /// Learns the source and decides where the frame goes. Of a batch, in order of arrival.
+    #[inline]
+    pub fn decide(&self, ingress: PortId, frame: Option<Addressed>, now: Tick) -> Decision {
+        let drop = |reason, learn| Decision { verdict: Verdict::Drop(reason), learn };
+        let Some(Addressed { header, source, destination }) = frame else {
+            return drop(Reason::Runt, None);
+        };
+
+        // IEEE 802.1Q-2018, 8.7: only an individual address is learned; a frame from any other
+        // is not valid (8.5 with IEEE 802.3-2018, 3.2.4) and goes no further.
+        if header.source.is_group() {
+            return drop(Reason::GroupSource, None);
+        }
+        if header.source == crate::frame::Mac::NULL {
+            return drop(Reason::NullSource, None);
+        }
+        let learn = Some(self.fdb.learn(source, ingress, now));
+
+        // 8.6.3: reserved addresses are not relayed, whatever the table says.
+        if header.destination.is_reserved() && self.group_forward == GroupForward::Standard {
+            return drop(Reason::Reserved, learn);
+        }
+        // 8.6.1 and 8.8.9: what has no entry goes to every other port. Groups never have one.
+        if header.destination.is_group() {
+            return Decision { verdict: Verdict::Flood, learn };
+        }
+        match self.fdb.lookup(destination, now) {
+            None => Decision { verdict: Verdict::Flood, learn },
+            // 8.6.1: never back to where it came from.
+            Some(egress) if egress == ingress => drop(Reason::SamePort, learn),
+            Some(egress) => Decision { verdict: Verdict::Forward(egress), learn },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fdb::FdbConfig,
+        frame::Mac,
+    };
+
+    const A: Mac = Mac::new([2, 0, 0, 0, 0, 0xa]);
+    const B: Mac = Mac::new([2, 0, 0, 0, 0, 0xb]);
+    const LLDP: Mac = Mac::new([1, 0x80, 0xc2, 0, 0, 0x0e]);
+    const NOW: Tick = Tick::from_secs(10);
+
+    fn port(index: usize) -> PortId {
+        PortId::new(index)
+    }
+
+    fn bridge(group_forward: GroupForward) -> Bridge {
+        let fdb = Fdb::new(&FdbConfig::default());
+        for index in 0..3 {
+            fdb.attach(port(index), None);
+        }
+        Bridge::new(Arc::new(fdb), group_forward)
+    }
+
+    fn decide(bridge: &Bridge, ingress: usize, to: Mac, from: Mac) -> Verdict {
+        let octets = [&to.octets()[..], &from.octets(), &[8, 0]].concat();
+        bridge.decide(port(ingress), bridge.parse(&octets), NOW).verdict
+    }
+
+    #[test]
+    fn unknown_is_flooded_and_known_is_forwarded() {
+        let bridge = bridge(GroupForward::Standard);
+        assert_eq!(decide(&bridge, 0, B, A), Verdict::Flood);
+        assert_eq!(decide(&bridge, 1, A, B), Verdict::Forward(port(0)));
+        assert_eq!(decide(&bridge, 0, B, A), Verdict::Forward(port(1)));
+    }
+
+    #[test]
+    fn frame_never_goes_back_to_where_it_came_from() {
+        let bridge = bridge(GroupForward::Standard);
+        decide(&bridge, 0, B, A);
+        assert_eq!(decide(&bridge, 0, A, B), Verdict::Drop(Reason::SamePort));
+    }
+
+    #[test]
+    fn station_that_moved_is_found_at_its_new_port_at_once() {
+        let bridge = bridge(GroupForward::Standard);
+        decide(&bridge, 0, B, A);
+        decide(&bridge, 2, B, A);
+        assert_eq!(decide(&bridge, 1, A, B), Verdict::Forward(port(2)));
+    }
+
+    #[test]
+    fn group_source_and_null_source_are_dropped_and_not_learned() {
+        let bridge = bridge(GroupForward::Standard);
+        let group = Mac::new([3, 0, 0, 0, 0, 1]);
+        assert_eq!(decide(&bridge, 0, B, group), Verdict::Drop(Reason::GroupSource));
+        assert_eq!(decide(&bridge, 0, B, Mac::BROADCAST), Verdict::Drop(Reason::GroupSource));
+        assert_eq!(decide(&bridge, 0, B, Mac::NULL), Verdict::Drop(Reason::NullSource));
+        assert_eq!(bridge.fdb.used(), 0);
+    }
+
+    #[test]
+    fn reserved_addresses_end_here_and_pass_on_a_wire_but_teach_in_both() {
+        let standard = bridge(GroupForward::Standard);
+        assert_eq!(decide(&standard, 0, LLDP, A), Verdict::Drop(Reason::Reserved));
+        assert_eq!(decide(&standard, 1, A, B), Verdict::Forward(port(0)));
+        let wire = bridge(GroupForward::Wire);
+        assert_eq!(decide(&wire, 0, LLDP, A), Verdict::Flood);
+        assert_eq!(decide(&wire, 1, A, B), Verdict::Forward(port(0)));
+    }
+
+    #[test]
+    fn runt_is_a_verdict() {
+        let bridge = bridge(GroupForward::Standard);
+        let runt = bridge.parse(&[0; 13]);
+        assert_eq!(bridge.decide(port(0), runt, NOW).verdict, Verdict::Drop(Reason::Runt));
+    }
+
+    #[test]
+    fn broadcast_and_multicast_are_flooded() {
+        let bridge = bridge(GroupForward::Standard);
+        assert_eq!(decide(&bridge, 0, Mac::BROADCAST, A), Verdict::Flood);
+        assert_eq!(decide(&bridge, 0, Mac::new([0x33, 0x33, 0, 0, 0, 1]), A), Verdict::Flood);
+    }
+}
