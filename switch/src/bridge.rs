@@ -122,10 +122,7 @@ impl Bridge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        fdb::FdbConfig,
-        frame::Mac,
-    };
+    use crate::{fdb::FdbConfig, frame::Mac};
 
     const A: Mac = Mac::new([2, 0, 0, 0, 0, 0xa]);
     const B: Mac = Mac::new([2, 0, 0, 0, 0, 0xb]);
