@@ -6,9 +6,12 @@
 //! frame is refused (counted; never retried, never waited for); the port is gone (it detaches
 //! alone); it worked.
 
+pub mod datagram;
+pub mod memory;
+
 use std::{fmt, io, os::fd::BorrowedFd};
 
-use crate::frame::{Arena, Batch, Selection};
+use crate::frame::{Arena, Batch, Frame, Selection};
 
 /// Ports of one switch at the most.
 pub const PORTS_MAX: usize = 4096;
@@ -78,12 +81,12 @@ pub trait Tx: Send + Sized + 'static {
     /// The largest payload that may leave, in octets, VLAN tags not counted. Asked once.
     fn mtu(&self) -> u32;
 
-    /// Another sending half of the same port, for another worker.
+    /// Another sending half of the same port, for the worker with this number.
     ///
     /// # Errors
     ///
     /// What the system said.
-    fn try_clone(&self) -> io::Result<Self>;
+    fn clone_for(&self, worker: usize) -> io::Result<Self>;
 
     /// Sends the chosen frames in their order, never waits, and says what became of each.
     fn send(&mut self, frames: Selection<'_>) -> Sent;
@@ -110,6 +113,15 @@ pub struct Sent {
     pub down: u64,
     /// Frames that came when the port was gone. If there is one, the port detaches.
     pub gone: u64,
+}
+
+impl Sent {
+    /// Counts a frame that the port took.
+    #[inline]
+    pub fn took(&mut self, frame: Frame<'_>) {
+        self.frames += 1;
+        self.octets += frame.octets().len() as u64;
+    }
 }
 
 /// Frames that the kernel lost on our behalf, beyond what a system call tells.
