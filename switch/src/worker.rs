@@ -1,0 +1,438 @@
+//! A worker: one thread that owns the receiving halves of some ports and a sending half of every
+//! port. [`Worker::turn`] is the whole way of a batch, and there is nothing else between device
+//! and device: no queue, lock, allocation, clock, log line or other thread.
+//!
+//! ```text
+//! rx.recv()        the kernel writes into our arena                     port/
+//! bridge.parse()   header, and the table's cache lines on their way     bridge.rs
+//! bridge.decide()  learn the source, look up the destination            fdb.rs
+//! Egress::sort()   one bit for each frame in the mask of its port       here
+//! tx.send()        one call a port with all its frames, in order        port/
+//! ```
+//!
+//! Round it, run.rs waits, reads the clock and takes commands. In a simulation nobody runs it:
+//! there the test calls `turn`, and decides whose turn it is and what time it is.
+
+use std::{io, os::fd::BorrowedFd, sync::Arc};
+
+use crate::{
+    bridge::{Bridge, Verdict},
+    fdb::{Learn, Tick},
+    frame::{Arena, BATCH_MAX, Batch, Selection, bits},
+    offload,
+    port::{PORTS_MAX, Port, PortId, Rx, Tx},
+    stats::{Counter, PortCounters, PortStats, Reason},
+};
+
+/// The data plane of one thread.
+pub struct Worker<P: Port> {
+    bridge: Bridge,
+    arena: Arena,
+    queues: Vec<Option<Queue<P::Rx>>>,
+    egress: Egress<P::Tx>,
+    lost: Vec<Lost>,
+}
+
+/// One receiving half and its port.
+struct Queue<R> {
+    port: PortId,
+    rx: R,
+    counters: Arc<PortCounters>,
+    /// It was found gone and told; it is no longer asked.
+    lost: bool,
+}
+
+/// A port of which one half found that it is gone.
+#[derive(Debug)]
+pub struct Lost {
+    /// Which one.
+    pub port: PortId,
+    /// The queue that found it, if it was not found in sending.
+    pub queue: Option<usize>,
+    /// What the system said, if it said something.
+    pub error: Option<io::Error>,
+}
+
+impl<P: Port> Worker<P> {
+    /// A worker without ports.
+    pub fn new(bridge: Bridge) -> Worker<P> {
+        Worker {
+            bridge,
+            arena: Arena::new(),
+            queues: Vec::new(),
+            egress: Egress::new(),
+            lost: Vec::new(),
+        }
+    }
+
+    /// Gives the worker a sending half. From now on it may forward to this port. `counters` is
+    /// the block of this worker and this port.
+    pub fn attach(&mut self, port: PortId, tx: P::Tx, counters: Arc<PortCounters>) {
+        self.egress.attach(port, tx, counters);
+    }
+
+    /// Gives the worker a receiving half of a port that every worker has attached, and says by
+    /// which number [`Worker::turn`] knows it.
+    pub fn receive(&mut self, port: PortId, rx: P::Rx, counters: Arc<PortCounters>) -> usize {
+        let queue = Some(Queue { port, rx, counters, lost: false });
+        let free = self.queues.iter().position(Option::is_none).unwrap_or(self.queues.len());
+        if free == self.queues.len() {
+            self.queues.push(queue);
+        } else {
+            self.queues[free] = queue;
+        }
+        free
+    }
+
+    /// Takes both halves of a port away from the worker and closes them.
+    pub fn detach(&mut self, port: PortId) {
+        for queue in &mut self.queues {
+            queue.take_if(|queue| queue.port == port);
+        }
+        self.egress.detach(port);
+    }
+
+    /// Moves one batch from one queue to where it belongs, and says how many frames it was.
+    /// A port that turns out to be gone is no longer asked; [`Worker::lost`] tells.
+    #[inline]
+    pub fn turn(&mut self, queue: usize, now: Tick) -> usize {
+        let number = queue;
+        let Some(Some(Queue { port, rx, counters, lost: lost @ false })) =
+            self.queues.get_mut(number)
+        else {
+            return 0;
+        };
+        let ingress = *port;
+        let batch = match rx.recv(&mut self.arena) {
+            Ok(batch) => batch,
+            Err(error) => {
+                *lost = true;
+                self.lost.push(Lost { port: ingress, queue: Some(number), error: Some(error) });
+                return 0;
+            }
+        };
+        if batch.is_empty() {
+            return 0;
+        }
+        let mut tally = PortStats::default();
+        decide(&self.bridge, &mut self.egress, ingress, batch, now, &mut tally);
+        self.egress.send(ingress, batch, &mut self.lost);
+        for (counter, count) in tally.iter() {
+            counters.add(counter, count);
+        }
+        batch.len()
+    }
+
+    /// The numbers of the queues that are there, each with its port.
+    pub fn queues(&self) -> impl Iterator<Item = (usize, PortId)> + Clone {
+        let queues = self.queues.iter().enumerate();
+        queues.filter_map(|(number, queue)| Some((number, queue.as_ref()?.port)))
+    }
+
+    /// What a queue sleeps on: `None` if there is no such queue, or nothing to sleep on.
+    pub fn wait_on(&self, queue: usize) -> Option<BorrowedFd<'_>> {
+        self.queues.get(queue)?.as_ref()?.rx.wait_on()
+    }
+
+    /// The ports that were found gone since the last call.
+    pub fn lost(&mut self) -> std::vec::Drain<'_, Lost> {
+        self.lost.drain(..)
+    }
+}
+
+/// Decides about all frames of a batch and sorts them by the ports by which they leave.
+#[inline]
+fn decide<T: Tx>(
+    bridge: &Bridge,
+    egress: &mut Egress<T>,
+    ingress: PortId,
+    batch: Batch<'_>,
+    now: Tick,
+    tally: &mut PortStats,
+) {
+    let mut addressed = [None; BATCH_MAX];
+    for (addressed, frame) in addressed.iter_mut().zip(batch.frames()) {
+        tally.add(Counter::RxFrames, 1);
+        tally.add(Counter::RxOctets, frame.octets().len() as u64);
+        *addressed = bridge.parse(frame.octets());
+    }
+    let others = egress.others(ingress);
+    for (index, addressed) in addressed[..batch.len()].iter().enumerate() {
+        let decision = bridge.decide(ingress, *addressed, now);
+        match decision.learn {
+            None | Some(Learn::Known) => {}
+            Some(Learn::New) => tally.add(Counter::LearnNew, 1),
+            Some(Learn::Moved { .. }) => tally.add(Counter::LearnMoved, 1),
+            Some(Learn::Quota) => tally.add(Counter::LearnQuota, 1),
+            Some(Learn::Full) => tally.add(Counter::LearnFull, 1),
+        }
+        match decision.verdict {
+            Verdict::Flood if others == 0 => tally.add(Reason::Alone.into(), 1),
+            Verdict::Flood => {
+                egress.flood |= 1 << index;
+                tally.add(Counter::RxFlooded, 1);
+                tally.add(Counter::RxCopies, others);
+            }
+            Verdict::Forward(port) if egress.sort(port, index) => {
+                tally.add(Counter::RxForwarded, 1);
+            }
+            Verdict::Forward(_) => tally.add(Reason::Detached.into(), 1),
+            Verdict::Drop(reason) => tally.add(reason.into(), 1),
+        }
+    }
+}
+
+/// The sending halves, and for each the frames of this turn that leave by it.
+struct Egress<T> {
+    /// By port number.
+    ports: Vec<Option<Outlet<T>>>,
+    /// The numbers of those that are there, in ascending order: whom a flood reaches.
+    attached: Vec<PortId>,
+    /// The ports that have a frame of their own in this turn.
+    touched: Vec<PortId>,
+    /// The frames that leave by all ports but one.
+    flood: u64,
+}
+
+/// One sending half.
+struct Outlet<T> {
+    tx: T,
+    mtu: u32,
+    counters: Arc<PortCounters>,
+    /// The frames of this turn that leave by this port alone.
+    mask: u64,
+    /// It was found gone and told; its frames are counted until it is detached.
+    lost: bool,
+}
+
+impl<T: Tx> Egress<T> {
+    fn new() -> Egress<T> {
+        // Touched is bounded by the frames of a batch; the others grow when a port is attached.
+        Egress {
+            ports: Vec::new(),
+            attached: Vec::new(),
+            touched: Vec::with_capacity(BATCH_MAX),
+            flood: 0,
+        }
+    }
+
+    fn attach(&mut self, port: PortId, tx: T, counters: Arc<PortCounters>) {
+        let index = port.index();
+        debug_assert!(index < PORTS_MAX);
+        if self.ports.len() <= index {
+            self.ports.resize_with(index + 1, || None);
+        }
+        assert!(self.ports[index].is_none(), "{port:?} is attached once");
+        let mtu = tx.mtu();
+        self.ports[index] = Some(Outlet { tx, mtu, counters, mask: 0, lost: false });
+        let place = self.attached.partition_point(|other| *other < port);
+        self.attached.insert(place, port);
+    }
+
+    fn detach(&mut self, port: PortId) {
+        if let Some(outlet) = self.ports.get_mut(port.index()) {
+            *outlet = None;
+        }
+        self.attached.retain(|other| *other != port);
+    }
+
+    /// How many ports a flood from this one reaches.
+    fn others(&self, ingress: PortId) -> u64 {
+        let itself = self.ports.get(ingress.index()).is_some_and(Option::is_some);
+        (self.attached.len() - usize::from(itself)) as u64
+    }
+
+    /// Notes that a frame leaves by this port. `false`: there is no such port any more.
+    #[inline]
+    fn sort(&mut self, port: PortId, index: usize) -> bool {
+        let Some(Some(outlet)) = self.ports.get_mut(port.index()) else { return false };
+        if outlet.mask == 0 {
+            self.touched.push(port);
+        }
+        outlet.mask |= 1 << index;
+        true
+    }
+
+    /// Sends what was sorted: to each port one call, with its frames in order of arrival.
+    #[inline]
+    fn send(&mut self, ingress: PortId, batch: Batch<'_>, lost: &mut Vec<Lost>) {
+        let flood = std::mem::take(&mut self.flood);
+        let reached = if flood == 0 { &self.touched } else { &self.attached };
+        for port in reached.iter().filter(|port| **port != ingress) {
+            let outlet = self.ports[port.index()].as_mut().expect("a port that is attached");
+            let mask = flood | std::mem::take(&mut outlet.mask);
+            if outlet.send(Selection { batch, mask }) {
+                lost.push(Lost { port: *port, queue: None, error: None });
+            }
+        }
+        self.touched.clear();
+    }
+}
+
+impl<T: Tx> Outlet<T> {
+    /// Sends, counts, and says whether this is the first time that the port was found gone.
+    #[inline]
+    fn send(&mut self, mut frames: Selection<'_>) -> bool {
+        let oversize = self.oversize(frames);
+        if oversize != 0 {
+            self.counters.add(Counter::TxOversize, oversize.count_ones().into());
+            frames.mask &= !oversize;
+        }
+        if frames.is_empty() {
+            return false;
+        }
+        let sent = self.tx.send(frames);
+        self.counters.add(Counter::TxFrames, sent.frames);
+        self.counters.add(Counter::TxOctets, sent.octets);
+        self.counters.add(Counter::TxFull, sent.full);
+        self.counters.add(Counter::TxRefused, sent.refused);
+        self.counters.add(Counter::TxDown, sent.down);
+        self.counters.add(Counter::TxGone, sent.gone);
+        sent.gone > 0 && !std::mem::replace(&mut self.lost, true)
+    }
+
+    /// Those of the frames that are too large for this port. They are dropped, never cut.
+    #[inline]
+    fn oversize(&self, frames: Selection<'_>) -> u64 {
+        bits(frames.mask)
+            .filter(|index| !offload::fits(frames.batch.frame(*index), self.mtu))
+            .fold(0, |mask, index| mask | 1 << index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bridge::GroupForward,
+        fdb::{Fdb, FdbConfig},
+        frame::Mac,
+        port::memory::{Memory, cable},
+    };
+
+    const A: Mac = Mac::new([2, 0, 0, 0, 0, 0xa]);
+    const B: Mac = Mac::new([2, 0, 0, 0, 0, 0xb]);
+    const NOW: Tick = Tick::from_millis(0);
+
+    fn frame(to: Mac, from: Mac, number: u8, len: usize) -> Vec<u8> {
+        let mut octets = [&to.octets()[..], &from.octets(), &[0x88, 0xb5, number]].concat();
+        octets.resize(len, number);
+        octets
+    }
+
+    /// A worker with ports, the hosts at their other ends, and the counters.
+    struct Bench {
+        worker: Worker<Memory>,
+        hosts: Vec<Memory>,
+        counters: Vec<Arc<PortCounters>>,
+    }
+
+    fn bench(mtus: &[u32], frames: usize) -> Bench {
+        let fdb = Arc::new(Fdb::new(&FdbConfig::default()));
+        let mut worker = Worker::new(Bridge::new(fdb.clone(), GroupForward::Standard));
+        let (mut hosts, mut counters) = (Vec::new(), Vec::new());
+        for (index, mtu) in mtus.iter().enumerate() {
+            let (host, plug) = cable(*mtu, frames);
+            let (mut rx, tx) = plug.split().unwrap();
+            let block = Arc::new(PortCounters::default());
+            let port = PortId::new(index);
+            fdb.attach(port, None);
+            worker.attach(port, tx, block.clone());
+            assert_eq!(worker.receive(port, rx.remove(0), block.clone()), index);
+            hosts.push(host);
+            counters.push(block);
+        }
+        Bench { worker, hosts, counters }
+    }
+
+    impl Bench {
+        fn count(&self, port: usize, counter: Counter) -> u64 {
+            self.counters[port].read().get(counter)
+        }
+
+        fn received(&mut self, port: usize) -> Vec<Vec<u8>> {
+            std::iter::from_fn(|| self.hosts[port].take()).collect()
+        }
+    }
+
+    #[test]
+    fn unicast_and_flooded_frames_leave_in_the_order_in_which_they_came() {
+        let mut bench = bench(&[1500; 3], 100);
+        bench.hosts[1].put(&frame(A, B, 0, 60));
+        bench.worker.turn(1, NOW);
+        bench.received(0);
+        bench.received(2);
+        let frames: Vec<_> = (0..20)
+            .map(|i| frame(if i % 3 == 0 { Mac::BROADCAST } else { B }, A, i, 60 + usize::from(i)))
+            .collect();
+        for frame in &frames {
+            assert!(bench.hosts[0].put(frame));
+        }
+        assert_eq!(bench.worker.turn(0, NOW), 20);
+        assert_eq!(bench.received(1), frames);
+        let flooded: Vec<_> = frames.iter().step_by(3).cloned().collect();
+        assert_eq!(bench.received(2), flooded);
+        assert_eq!(bench.received(0), Vec::<Vec<u8>>::new());
+        assert_eq!(bench.count(0, Counter::RxFlooded), 7);
+        assert_eq!(bench.count(0, Counter::RxCopies), 14);
+        assert_eq!(bench.count(0, Counter::RxForwarded), 13);
+        assert_eq!(bench.count(1, Counter::TxFrames), 20);
+    }
+
+    #[test]
+    fn too_large_frame_is_dropped_whole_and_the_others_pass() {
+        let mut bench = bench(&[9000, 1500, 9000], 100);
+        for (number, len) in [(1, 1514), (2, 1515), (3, 60)] {
+            bench.hosts[0].put(&frame(Mac::BROADCAST, A, number, len));
+        }
+        bench.worker.turn(0, NOW);
+        let numbers = |frames: Vec<Vec<u8>>| frames.iter().map(|f| f[14]).collect::<Vec<_>>();
+        assert_eq!(numbers(bench.received(1)), [1, 3]);
+        assert_eq!(numbers(bench.received(2)), [1, 2, 3]);
+        assert_eq!(bench.count(1, Counter::TxOversize), 1);
+    }
+
+    #[test]
+    fn full_port_costs_its_own_frames_and_nobody_elses() {
+        let mut bench = bench(&[1500; 3], 4);
+        for _ in 0..4 {
+            bench.hosts[0].put(&frame(Mac::BROADCAST, A, 0, 60));
+        }
+        bench.worker.turn(0, NOW);
+        bench.received(2);
+        bench.hosts[0].put(&frame(Mac::BROADCAST, A, 1, 60));
+        bench.worker.turn(0, NOW);
+        assert_eq!(bench.count(1, Counter::TxFull), 1);
+        assert_eq!(bench.count(2, Counter::TxFull), 0);
+        assert_eq!(bench.received(2).len(), 1);
+    }
+
+    #[test]
+    fn port_that_is_gone_is_told_once_by_each_half_and_the_rest_goes_on() {
+        let mut bench = bench(&[1500; 3], 100);
+        bench.hosts[1].unplug();
+        for _ in 0..2 {
+            bench.hosts[0].put(&frame(Mac::BROADCAST, A, 0, 60));
+            bench.worker.turn(0, NOW);
+            bench.worker.turn(1, NOW);
+        }
+        let lost: Vec<_> = bench.worker.lost().map(|lost| (lost.port, lost.queue)).collect();
+        assert_eq!(lost, [(PortId::new(1), None), (PortId::new(1), Some(1))]);
+        assert_eq!(bench.count(1, Counter::TxGone), 2);
+        assert_eq!(bench.received(2).len(), 2);
+    }
+
+    #[test]
+    fn flood_without_other_ports_and_frame_for_a_port_that_left_are_counted() {
+        let mut bench = bench(&[1500; 2], 100);
+        bench.hosts[1].put(&frame(Mac::BROADCAST, B, 0, 60));
+        bench.worker.turn(1, NOW);
+        bench.worker.detach(PortId::new(1));
+        bench.hosts[0].put(&frame(B, A, 0, 60));
+        bench.hosts[0].put(&frame(Mac::BROADCAST, A, 0, 60));
+        assert_eq!(bench.worker.turn(0, NOW), 2);
+        assert_eq!(bench.count(0, Counter::FilterDetached), 1);
+        assert_eq!(bench.count(0, Counter::FilterAlone), 1);
+        assert_eq!(bench.worker.queues().map(|(queue, _)| queue).collect::<Vec<_>>(), [0]);
+    }
+}
