@@ -127,7 +127,7 @@ mod tests {
     const A: Mac = Mac::new([2, 0, 0, 0, 0, 0xa]);
     const B: Mac = Mac::new([2, 0, 0, 0, 0, 0xb]);
     const LLDP: Mac = Mac::new([1, 0x80, 0xc2, 0, 0, 0x0e]);
-    const NOW: Tick = Tick::from_secs(10);
+    const NOW: Tick = Tick::from_millis(10_000);
 
     fn port(index: usize) -> PortId {
         PortId::new(index)

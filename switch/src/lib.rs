@@ -1,8 +1,53 @@
-//! A pure-userspace Ethernet switch for Linux.
+//! # uswitch: a pure-userspace Ethernet switch for Linux
+//!
+//! This is the library; the program `uswitch` is built on it. Read it in the order in which a
+//! frame does:
+//!
+//! 1. [`port`]: where frames come in. A [`port::Port`] splits into a receiving half, which one
+//!    worker owns, and a sending half, of which each worker has a clone. [`port::tap`] is a
+//!    network device of the kernel, [`port::datagram`] any descriptor of which one read is one
+//!    frame, [`port::memory`] a cable between two pieces of code.
+//! 2. [`frame`]: what comes in. A [`frame::Batch`] of frames, each behind its virtio-net header
+//!    ([`offload`]), lent by the port until it receives again.
+//! 3. [`bridge`]: what becomes of it. [`bridge::Bridge::decide`] is the whole policy, from the
+//!    top down; it learns into and looks up in the forwarding database, [`fdb`].
+//! 4. [`worker`]: who does it. [`worker::Worker::turn`] moves one batch from device to device on
+//!    one thread, with no queue, lock, allocation or clock between.
+//! 5. [`switch`]: who runs the workers. [`switch::start`] gives a [`switch::Handle`] by which
+//!    ports come and go while frames flow; [`stats`] is what it reports.
+//! 6. [`topology`]: what there should be, read from text and checked whole.
+//!
+//! A switch between two ends of two cables, in one program:
+//!
+//! ```
+//! use uswitch::{port::memory::cable, switch::{self, PortConfig, SwitchConfig}};
+//!
+//! let mut handle = switch::start(&SwitchConfig::default())?;
+//! let (mut host, plug) = cable(1500, 64);
+//! let (mut other_host, other_plug) = cable(1500, 64);
+//! handle.add(PortConfig::named("a"), plug)?;
+//! handle.add(PortConfig::named("b"), other_plug)?;
+//!
+//! // To everybody, from 02:00:00:00:00:01, with a type for experiments (IEEE 802).
+//! let frame = b"\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5hello";
+//! host.put(frame);
+//! let received = loop {
+//!     if let Some(frame) = other_host.take() {
+//!         break frame;
+//!     }
+//! };
+//! assert_eq!(received, frame);
+//! assert_eq!(handle.stop().fdb_used, 1);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
 pub mod bridge;
 pub mod fdb;
 pub mod frame;
 pub mod offload;
 pub mod port;
+mod run;
 pub mod stats;
+pub mod switch;
 mod sys;
+pub mod worker;

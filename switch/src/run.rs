@@ -1,0 +1,295 @@
+//! The loop round a worker's turns: it waits for frames, reads the clock and takes commands.
+//!
+//! A round is: look whether there is a command (one relaxed load), read the clock once, give
+//! each ready queue a turn, wait. Waiting is epoll, which sleeps; with busy polling it spins
+//! first, or for ever. A spin asks a few queues directly, because an empty read is no dearer
+//! than an empty epoll_wait, and many by epoll.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use nix::sys::{
+    epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+    eventfd::{EfdFlags, EventFd},
+};
+
+use crate::{
+    fdb::Tick,
+    port::{Port, PortId},
+    stats::PortCounters,
+    worker::{Lost, Worker},
+};
+
+/// Events that one wait takes: a queue that did not get in comes in the next round.
+const EVENTS_MAX: usize = 64;
+/// So many queues are asked directly in a spin; more are asked by epoll.
+const SPIN_DIRECT_MAX: usize = 4;
+/// The number of the command descriptor among those of the queues.
+const COMMANDS: u64 = u64::MAX;
+/// How soon a notice for which there was no room is offered again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What a worker does when there is no frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BusyPoll {
+    /// It sleeps.
+    #[default]
+    Off,
+    /// It goes on asking for so long, then sleeps. Spares a wake-up in a conversation.
+    For(Duration),
+    /// It goes on asking, and costs a whole processor.
+    Always,
+}
+
+/// What a worker is told.
+pub(crate) enum Command<P: Port> {
+    /// Here is a sending half.
+    Attach { port: PortId, tx: P::Tx, counters: Arc<PortCounters> },
+    /// Here is a receiving half.
+    Receive { port: PortId, rx: P::Rx, counters: Arc<PortCounters> },
+    /// Close both halves.
+    Detach { port: PortId },
+    /// Say by this that everything before is done.
+    Done { done: Sender<()> },
+    /// End.
+    Stop,
+}
+
+/// What a worker tells.
+pub(crate) enum Notice {
+    /// A port is gone.
+    Lost(Lost),
+    /// The worker's thread ended without being told to: our mistake, and it left a panic.
+    Died,
+}
+
+/// Wakes a worker to its commands.
+pub(crate) struct Bell {
+    rung: AtomicBool,
+    event: EventFd,
+}
+
+impl Bell {
+    pub(crate) fn new() -> io::Result<Bell> {
+        let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Bell { rung: AtomicBool::new(false), event })
+    }
+
+    /// To be called after the command was sent.
+    pub(crate) fn ring(&self) {
+        // Release: whoever sees the bell rung finds the command in its channel.
+        self.rung.store(true, Ordering::Release);
+        // Fails only when it has been rung 2^64 - 2 times and nobody came: it is rung then.
+        let _ = self.event.write(1);
+    }
+
+    /// The event came, if perhaps behind a flag that was already answered.
+    fn heard(&self) {
+        self.rung.store(true, Ordering::Relaxed);
+    }
+
+    fn is_rung(&self) -> bool {
+        // Relaxed: it only decides whether to look, and `quiet` orders the look.
+        self.rung.load(Ordering::Relaxed)
+    }
+
+    /// To be called before the commands are taken, so that a later one rings again.
+    fn quiet(&self) {
+        // Nothing to read (EAGAIN): the flag was seen before the event was written.
+        let _ = self.event.read();
+        self.rung.swap(false, Ordering::Acquire);
+    }
+}
+
+/// One worker's thread.
+pub(crate) struct Loop<P: Port> {
+    worker: Worker<P>,
+    commands: Receiver<Command<P>>,
+    notices: Sender<Notice>,
+    bell: Arc<Bell>,
+    epoll: Epoll,
+    busy_poll: BusyPoll,
+    epoch: Instant,
+    /// The queues that get a turn in the next round.
+    ready: Vec<usize>,
+    /// Those that are not waited for but asked, because they have nothing to wait on.
+    sleepless: usize,
+    /// Notices for which there was no room.
+    unsaid: Vec<Lost>,
+}
+
+impl<P: Port> Loop<P> {
+    pub(crate) fn new(
+        worker: Worker<P>,
+        commands: Receiver<Command<P>>,
+        notices: Sender<Notice>,
+        bell: Arc<Bell>,
+        busy_poll: BusyPoll,
+        epoch: Instant,
+    ) -> io::Result<Loop<P>> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&bell.event, EpollEvent::new(EpollFlags::EPOLLIN, COMMANDS))?;
+        let (ready, sleepless, unsaid) = (Vec::with_capacity(EVENTS_MAX), 0, Vec::new());
+        Ok(Loop {
+            worker,
+            commands,
+            notices,
+            bell,
+            epoll,
+            busy_poll,
+            epoch,
+            ready,
+            sleepless,
+            unsaid,
+        })
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) fn run(mut self) {
+        let mut guard = DeathWatch { notices: self.notices.clone(), ended: false };
+        let mut busy_until = self.epoch;
+        loop {
+            if self.bell.is_rung() && !self.obey() {
+                break;
+            }
+            let time = Instant::now();
+            let now = Tick::from_duration(time - self.epoch);
+            let mut frames = 0;
+            for queue in &self.ready {
+                frames += self.worker.turn(*queue, now);
+            }
+            self.tell();
+            if frames > 0
+                && let BusyPoll::For(spin) = self.busy_poll
+            {
+                busy_until = time + spin;
+            }
+            self.wait(self.busy_poll == BusyPoll::Always || time < busy_until);
+        }
+        guard.ended = true;
+    }
+
+    /// Finds the queues that are ready, and sleeps until there is one unless it is to `spin`.
+    fn wait(&mut self, spin: bool) {
+        self.ready.clear();
+        let all = self.worker.queues().map(|(queue, _)| queue);
+        if spin && all.clone().count() <= SPIN_DIRECT_MAX {
+            self.ready.extend(all);
+            return;
+        }
+        let timeout = if spin || self.sleepless > 0 {
+            EpollTimeout::ZERO
+        } else if self.unsaid.is_empty() {
+            EpollTimeout::NONE
+        } else {
+            EpollTimeout::try_from(RETRY).expect("a short time")
+        };
+        if self.sleepless > 0 {
+            let worker = &self.worker;
+            self.ready.extend(all.filter(|queue| worker.wait_on(*queue).is_none()));
+        }
+        let mut events = [EpollEvent::empty(); EVENTS_MAX];
+        // EINTR is the one error that can be met here, and the next round waits again.
+        let count = self.epoll.wait(&mut events, timeout).unwrap_or(0);
+        for event in &events[..count] {
+            match event.data() {
+                COMMANDS => self.bell.heard(),
+                queue => self.ready.push(queue as usize),
+            }
+        }
+    }
+
+    /// Takes all commands. `false`: it is to end.
+    #[cold]
+    fn obey(&mut self) -> bool {
+        self.bell.quiet();
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Attach { port, tx, counters } => self.worker.attach(port, tx, counters),
+                Command::Receive { port, rx, counters } => {
+                    let queue = self.worker.receive(port, rx, counters);
+                    self.listen(queue);
+                }
+                Command::Detach { port } => {
+                    let queues = self.worker.queues().filter(|(_, of)| *of == port);
+                    for queue in queues.map(|(queue, _)| queue).collect::<Vec<_>>() {
+                        self.ignore(queue);
+                    }
+                    self.worker.detach(port);
+                }
+                // Nobody waits any more: that is his affair.
+                Command::Done { done } => drop(done.try_send(())),
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+
+    /// Waits for this queue from now on, and gives it a turn at once.
+    fn listen(&mut self, queue: usize) {
+        match self.worker.wait_on(queue) {
+            None => self.sleepless += 1,
+            Some(fd) => {
+                let event = EpollEvent::new(EpollFlags::EPOLLIN, queue as u64);
+                self.epoll.add(fd, event).expect("a descriptor that epoll has not got yet");
+            }
+        }
+        self.ready.push(queue);
+    }
+
+    /// Waits no longer for this queue. Others may hold its descriptor, so closing is not enough.
+    fn ignore(&mut self, queue: usize) {
+        match self.worker.wait_on(queue) {
+            None => self.sleepless -= 1,
+            // It is not there any more when the port was found lost before it was detached.
+            Some(fd) => drop(self.epoll.delete(fd)),
+        }
+        self.ready.retain(|other| *other != queue);
+    }
+
+    /// Tells of the ports that were found gone.
+    #[inline]
+    fn tell(&mut self) {
+        let lost = self.worker.lost();
+        if lost.len() > 0 || !self.unsaid.is_empty() {
+            self.unsaid.extend(lost);
+            self.tell_lost();
+        }
+    }
+
+    #[cold]
+    fn tell_lost(&mut self) {
+        for lost in std::mem::take(&mut self.unsaid) {
+            if let Some(fd) = lost.queue.and_then(|queue| self.worker.wait_on(queue)) {
+                // A dead descriptor is always ready: it is not listened to any more.
+                let _ = self.epoll.delete(fd);
+            }
+            match self.notices.try_send(Notice::Lost(lost)) {
+                Err(TrySendError::Full(Notice::Lost(lost))) => self.unsaid.push(lost),
+                // Nobody listens: the switch is about to stop.
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Tells if the thread ends by a panic.
+struct DeathWatch {
+    notices: Sender<Notice>,
+    ended: bool,
+}
+
+impl Drop for DeathWatch {
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = self.notices.try_send(Notice::Died);
+        }
+    }
+}
