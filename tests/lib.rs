@@ -1,0 +1,54 @@
+//! What the tests share: the program, built before it is run, and the check that a test which
+//! needs privilege has it.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::Command,
+    sync::OnceLock,
+};
+
+/// The program `uswitch`, built from this tree in the profile of the tests.
+///
+/// # Panics
+///
+/// If it cannot be built.
+pub fn program() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(build).clone()
+}
+
+/// Cargo names the program's path to tests of its own package only, so it is built from here;
+/// that takes a moment when it is up to date.
+fn build() -> PathBuf {
+    let release = !cfg!(debug_assertions);
+    let profile: &[&str] = if release { &["--release"] } else { &[] };
+    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "uswitch", "--bin", "uswitch"])
+        .args(profile)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "the program is built");
+    // This test is TARGET/PROFILE/deps/NAME, the program TARGET/PROFILE/uswitch.
+    let test = env::current_exe().expect("a test knows its own path");
+    let folder = test.parent().and_then(|deps| deps.parent()).expect("two folders up");
+    folder.join("uswitch")
+}
+
+/// Whether this process is root. If it is not, says aloud that the test is skipped; with
+/// `CI=true` that is a failure, for there everything runs.
+///
+/// # Panics
+///
+/// If it is not root and `CI` is `true`.
+pub fn privileged() -> bool {
+    let root = std::fs::read_to_string("/proc/self/status")
+        .is_ok_and(|status| status.lines().any(|line| line.starts_with("Uid:\t0\t")));
+    if !root {
+        assert!(env::var("CI").as_deref() != Ok("true"), "CI runs all tests, and this needs root");
+        eprintln!("SKIPPED: needs root");
+    }
+    root
+}
