@@ -1,1 +1,53 @@
 //! Network namespaces, links, addresses and routes by netlink; a sender and a sink.
+//!
+//! It knows nothing of the switch. What creates devices, the demo, labs, tests and benchmarks
+//! stand on it, and none of them needs `ip`, `ping` or another program.
+//!
+//! A tour: [`Namespace`] is held by descriptor and leaves nothing behind. [`Namespace::links`]
+//! opens a [`Links`], which makes and changes links, addresses, routes and bridges in there.
+//! [`ping`] and [`Burst`] make traffic, and [`FrameSocket`] sends and receives frames octet for
+//! octet.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! fn main() -> std::io::Result<()> {
+//!     let (one, other) = (netlab::Namespace::new()?, netlab::Namespace::new()?);
+//!     one.links()?.add_veth("a", Some(&other), "b")?;
+//!     for (namespace, link, address) in [(&one, "a", "10.0.0.1/24"), (&other, "b", "10.0.0.2/24")] {
+//!         let mut links = namespace.links()?;
+//!         links.add_address(link, address.parse().map_err(std::io::Error::other)?)?;
+//!         links.set_up(link)?;
+//!     }
+//!     let trips = netlab::ping(&one, [10, 0, 0, 2].into(), 3, Duration::from_secs(1))?;
+//!     println!("{trips:?}");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Errors are `io::Error`s whose text is a sentence; [`explain`] adds the kernel's reason and
+//! [`errno`] finds its number.
+
+mod address;
+mod bridge;
+mod error;
+mod link;
+mod namespace;
+mod netlink;
+mod sys;
+#[cfg(test)]
+mod test;
+pub mod traffic;
+mod tun;
+
+pub use address::{Prefix, PrefixError};
+pub use bridge::FdbEntry;
+pub use error::{errno, explain};
+pub use link::{Counters, Link, Links, Tun, check_link_name};
+pub use namespace::{Named, Namespace, unshare_user};
+pub use traffic::{
+    NEVER,
+    frames::{Burst, BurstSent, FrameSocket},
+    ping::{Ping, ping},
+};
+pub use tun::{Holder, tap_persistent, tun_holders, tun_persistent};

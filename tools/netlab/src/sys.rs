@@ -1,0 +1,109 @@
+//! The system calls that no crate wraps: all of the unsafe code of this library.
+#![allow(unsafe_code)]
+
+use std::{
+    io, mem,
+    os::fd::{AsRawFd, BorrowedFd},
+};
+
+/// Octets of a link's name at the most: `IFNAMSIZ` of linux/if.h, less the closing zero.
+pub(crate) const LINK_NAME_MAX: usize = libc::IFNAMSIZ - 1;
+
+/// What kind of namespace a descriptor of the nsfs file system stands for: a `CLONE_NEW*` bit.
+pub(crate) fn namespace_kind(namespace: BorrowedFd<'_>) -> io::Result<libc::c_int> {
+    // SAFETY: ioctl(NS_GET_NSTYPE) of linux/nsfs.h takes no argument and writes no memory of
+    // ours; the borrow keeps the descriptor open.
+    let answer = unsafe { libc::ioctl(namespace.as_raw_fd(), libc::NS_GET_NSTYPE) };
+    checked(answer)
+}
+
+/// Sets a socket option that is a whole number.
+pub(crate) fn set_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    set_option_struct(socket, level, option, &value)
+}
+
+/// Lets a packet socket see all frames of a link, whoever they are for, until it is closed.
+pub(crate) fn join_promiscuous(socket: BorrowedFd<'_>, link: u32) -> io::Result<()> {
+    let request = libc::packet_mreq {
+        mr_ifindex: link as libc::c_int,
+        mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    set_option_struct(socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)
+}
+
+/// Binds a packet socket to one link, for all protocols.
+pub(crate) fn bind_packet(socket: BorrowedFd<'_>, link: u32) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as libc::c_ushort,
+        sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+        sll_ifindex: link as libc::c_int,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let len = mem::size_of_val(&address) as libc::socklen_t;
+    // SAFETY: bind(2) reads `len` octets behind the pointer: the whole of `address`, which lives
+    // until the call returns; the borrow keeps the descriptor open.
+    let answer = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) };
+    checked(answer).map(drop)
+}
+
+/// Attaches an open /dev/net/tun to the device of this name, made if it is not there. A name
+/// that is too long is cut: check it first.
+pub(crate) fn attach_tun(tun: BorrowedFd<'_>, name: &str, flags: libc::c_int) -> io::Result<()> {
+    let mut request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags as libc::c_short },
+    };
+    // One place stays zero: the kernel wants a terminated name.
+    for (to, from) in request.ifr_name[..LINK_NAME_MAX].iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    // SAFETY: ioctl(TUNSETIFF) of linux/if_tun.h reads and writes one `struct ifreq`: `request`,
+    // exclusively ours and alive until the call returns; the borrow keeps the descriptor open.
+    let answer = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
+    checked(answer).map(drop)
+}
+
+/// Keeps the device of an attached descriptor when the descriptor is closed.
+pub(crate) fn persist_tun(tun: BorrowedFd<'_>) -> io::Result<()> {
+    let persist: libc::c_int = 1;
+    // SAFETY: ioctl(TUNSETPERSIST) of linux/if_tun.h takes a number, no pointer; the borrow
+    // keeps the descriptor open.
+    let answer = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETPERSIST, persist) };
+    checked(answer).map(drop)
+}
+
+/// Lets a user attach to the device of this descriptor without further rights.
+pub(crate) fn own_tun(tun: BorrowedFd<'_>, owner: u32) -> io::Result<()> {
+    // SAFETY: ioctl(TUNSETOWNER) of linux/if_tun.h takes a number, no pointer; the borrow keeps
+    // the descriptor open.
+    let answer = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETOWNER, owner) };
+    checked(answer).map(drop)
+}
+
+fn set_option_struct<T: Copy>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    let len = mem::size_of::<T>() as libc::socklen_t;
+    let value: *const T = value;
+    // SAFETY: setsockopt(2) reads `len` octets behind the pointer: the whole of `value`, borrowed
+    // until the call returns; the borrow keeps the descriptor open.
+    let answer = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value.cast(), len) };
+    checked(answer).map(drop)
+}
+
+fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}

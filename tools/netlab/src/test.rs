@@ -1,0 +1,48 @@
+//! What the tests of this library share.
+
+use std::{
+    env, process,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use crate::{Namespace, Prefix};
+
+/// Ends the calling test, aloud, unless it runs as root. CI must not skip it.
+macro_rules! root {
+    () => {
+        if !$crate::test::is_root() {
+            return;
+        }
+    };
+}
+pub(crate) use root;
+
+pub(crate) fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED: needs root");
+        assert_ne!(env::var("CI").as_deref(), Ok("true"), "CI must run this test: it needs root");
+    }
+    root
+}
+
+/// A name that no other test has, in this process or in another.
+pub(crate) fn unique_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("netlab-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Two fresh namespaces with a veth pair between: `a` with 10.0.0.1 and fd00::1 in the first,
+/// `b` with 10.0.0.2 and fd00::2 in the second.
+pub(crate) fn pair() -> (Namespace, Namespace) {
+    let (one, other) = (Namespace::new().unwrap(), Namespace::new().unwrap());
+    one.links().unwrap().add_veth("a", Some(&other), "b").unwrap();
+    for (namespace, link, host) in [(&one, "a", 1), (&other, "b", 2)] {
+        let mut links = namespace.links().unwrap();
+        for text in [format!("10.0.0.{host}/24"), format!("fd00::{host}/64")] {
+            links.add_address(link, text.parse::<Prefix>().unwrap()).unwrap();
+        }
+        links.set_up(link).unwrap();
+    }
+    (one, other)
+}

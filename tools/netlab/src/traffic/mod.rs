@@ -1,0 +1,30 @@
+//! Traffic: a sender and a sink for each kind, and no external program.
+//!
+//! A socket is opened on a thread inside the namespace and then used on the caller's. Whatever
+//! may take long is given an `AtomicBool`, looks at it every [`STOP_INTERVAL`] and returns what
+//! it has when it is set; [`NEVER`] is for those who do not want to stop.
+
+pub mod frames;
+pub mod ping;
+
+use std::{
+    io::{self, ErrorKind},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+/// A stop that nobody gives.
+pub static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// How long a call may wait before it looks whether it shall stop.
+pub const STOP_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The stop was given. Nothing else hangs on it, so no ordering is asked for.
+fn stopped(stop: &AtomicBool) -> bool {
+    stop.load(Ordering::Relaxed)
+}
+
+/// Nothing came, or nothing went, within the time that the socket was given: no error.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
