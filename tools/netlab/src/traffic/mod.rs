@@ -6,9 +6,12 @@
 
 pub mod frames;
 pub mod ping;
+pub mod round_trip;
+pub mod tcp;
 
 use std::{
     io::{self, ErrorKind},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -27,4 +30,12 @@ fn stopped(stop: &AtomicBool) -> bool {
 /// Nothing came, or nothing went, within the time that the socket was given: no error.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+/// Any port of any address of the same family.
+fn any(like: IpAddr) -> SocketAddr {
+    match like {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
 }
