@@ -5,8 +5,8 @@
 //!
 //! A tour: [`Namespace`] is held by descriptor and leaves nothing behind. [`Namespace::links`]
 //! opens a [`Links`], which makes and changes links, addresses, routes and bridges in there.
-//! [`ping`], [`tcp_send`], [`Burst`] and [`round_trips`] make traffic between two namespaces, and
-//! [`FrameSocket`] sends and receives frames octet for octet.
+//! [`ping`], [`tcp_send`], [`Burst`], [`round_trips`] and [`transfer_tcp`] make traffic between
+//! two namespaces, and [`FrameSocket`] sends and receives frames octet for octet.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -51,5 +51,6 @@ pub use traffic::{
     ping::{Ping, ping},
     round_trip::{Echo, quantile, round_trips, udp_echo},
     tcp::{Sent, Sink, tcp_send, tcp_sink},
+    transfer::{Transferred, transfer_tcp, transfer_udp},
 };
 pub use tun::{Holder, tap_persistent, tun_holders, tun_persistent};

@@ -8,6 +8,7 @@ pub mod frames;
 pub mod ping;
 pub mod round_trip;
 pub mod tcp;
+pub mod transfer;
 
 use std::{
     io::{self, ErrorKind},

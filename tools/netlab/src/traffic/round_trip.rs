@@ -91,7 +91,7 @@ pub fn quantile(samples: &mut [Duration], share: f64) -> Duration {
 }
 
 /// A socket in a namespace that waits for [`STOP_INTERVAL`] at a time.
-fn bind(namespace: &Namespace, address: SocketAddr) -> io::Result<UdpSocket> {
+pub(super) fn bind(namespace: &Namespace, address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = namespace
         .run(|| UdpSocket::bind(address))?
         .map_err(|error| sentence(format!("nothing listens on UDP {address}"), error))?;

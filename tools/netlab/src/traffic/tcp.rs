@@ -134,7 +134,7 @@ pub fn tcp_send(
 }
 
 /// A listener in a namespace.
-fn listen(namespace: &Namespace, address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn listen(namespace: &Namespace, address: SocketAddr) -> io::Result<TcpListener> {
     namespace
         .run(|| TcpListener::bind(address))?
         .map_err(|error| sentence(format!("nothing listens on TCP {address}"), error))
@@ -142,7 +142,7 @@ fn listen(namespace: &Namespace, address: SocketAddr) -> io::Result<TcpListener>
 
 /// A connection out of a namespace, which reads and writes for [`STOP_INTERVAL`] at a time.
 /// `None`: it was stopped before.
-fn connect(
+pub(super) fn connect(
     namespace: &Namespace,
     address: SocketAddr,
     stop: &AtomicBool,
