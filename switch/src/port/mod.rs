@@ -8,6 +8,7 @@
 
 pub mod datagram;
 pub mod memory;
+pub mod tap;
 
 use std::{fmt, io, os::fd::BorrowedFd};
 

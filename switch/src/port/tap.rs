@@ -1,0 +1,377 @@
+//! TAP devices: a cable whose other end is plugged into the kernel as a network device.
+//!
+//! Opened with IFF_VNET_HDR and all offloads that the kernel grants, so that a host's 64 KB
+//! frames come to us whole (offload.rs). Attaching to a persistent TAP with other flags than it
+//! had would succeed and silently rewrite them; so all flags are always set, and read back.
+//!
+//! The descriptor outlives what happens to the device: it may be moved to another network
+//! namespace, renamed, taken down and up again. When it is deleted, reads say EBADFD, and the
+//! port is gone. What needs the name (counters of the kernel) asks for it each time.
+
+use std::{
+    error, fmt, io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use libc::{IFF_MULTI_QUEUE, IFF_NO_PI, IFF_TAP, IFF_VNET_HDR, c_int, c_uint};
+use netlab::{Link, Links, Namespace};
+
+use crate::{
+    frame::{Mac, Selection},
+    offload::VNET_HEADER_LEN,
+    port::{
+        KernelDrops, Port, Sent, Tx,
+        datagram::{DatagramRx, DatagramTx},
+    },
+    sys,
+};
+
+/// Queues of one TAP at the most (MAX_TAP_QUEUES of drivers/net/tun.c).
+pub const QUEUES_MAX: u16 = 256;
+
+/// What is asked of the kernel, the most first: older kernels know no USO (before 6.2), and
+/// USO4 goes only with USO6, TSO only with checksums.
+const OFFLOADS: [c_uint; 4] = [TSO | libc::TUN_F_USO4 | libc::TUN_F_USO6, TSO, libc::TUN_F_CSUM, 0];
+const TSO: c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+
+/// The flags of every TAP of ours.
+const FLAGS: c_int = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+
+/// What a TAP is to be like.
+#[derive(Clone, Debug)]
+pub struct TapConfig {
+    /// The device's name, 1 to 15 octets.
+    pub name: String,
+    /// Where the device is, or is to be made.
+    pub netns: Option<Namespace>,
+    /// Its MTU; `None`: as it is.
+    pub mtu: Option<u32>,
+    /// The address of the host's end; `None`: as it is.
+    pub mac: Option<Mac>,
+    /// Descriptors, each with a queue of its own, 1 to [`QUEUES_MAX`].
+    pub queues: u16,
+    /// Whether it stays when the switch ends. One that was there before always stays.
+    pub persist: bool,
+}
+
+impl TapConfig {
+    /// A TAP with this name, in the namespace where we are, and nothing asked for beyond that.
+    pub fn named(name: impl Into<String>) -> TapConfig {
+        let name = name.into();
+        TapConfig { name, netns: None, mtu: None, mac: None, queues: 1, persist: false }
+    }
+}
+
+/// A TAP that is open.
+pub struct Tap {
+    queues: Vec<Arc<OwnedFd>>,
+    created: bool,
+    offloads: c_uint,
+    mtu: u32,
+    drops: KernelDrops,
+    warnings: Vec<String>,
+}
+
+impl Tap {
+    /// Creates the device, or attaches to it if it is there, and brings it up.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong with which device, and what helps.
+    pub fn open(config: &TapConfig) -> Result<Tap, TapError> {
+        let fail = |fault| TapError { name: config.name.clone(), fault };
+        let namespace = match &config.netns {
+            Some(namespace) => namespace.clone(),
+            None => {
+                Namespace::current().map_err(|e| fail(Fault::System("find its namespace", e)))?
+            }
+        };
+        let opened = namespace.run(|| open_here(config));
+        opened.map_err(|e| fail(Fault::System("enter its namespace", e)))?.map_err(fail)
+    }
+
+    /// Whether the device was made by [`Tap::open`]; else it was there.
+    pub fn created(&self) -> bool {
+        self.created
+    }
+
+    /// The device's MTU.
+    pub fn mtu(&self) -> u32 {
+        self.mtu
+    }
+
+    /// The offloads that the kernel granted, by name.
+    pub fn offloads(&self) -> impl Iterator<Item = &'static str> {
+        const NAMES: [(c_uint, &str); 5] = [
+            (libc::TUN_F_CSUM, "csum"),
+            (libc::TUN_F_TSO4, "tso4"),
+            (libc::TUN_F_TSO6, "tso6"),
+            (libc::TUN_F_USO4, "uso4"),
+            (libc::TUN_F_USO6, "uso6"),
+        ];
+        let granted = self.offloads;
+        NAMES.into_iter().filter(move |(bit, _)| granted & bit != 0).map(|(_, name)| name)
+    }
+
+    /// What did not work but does not keep the port from being used: sentences.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+impl Port for Tap {
+    type Rx = DatagramRx;
+    type Tx = TapTx;
+
+    fn split(self) -> io::Result<(Vec<DatagramRx>, TapTx)> {
+        let receiving = self.queues.iter().cloned().map(DatagramRx::new).collect();
+        let sending = self.queues.into_iter().map(|fd| DatagramTx::new(fd, self.mtu)).collect();
+        Ok((receiving, TapTx { sending, queue: 0, before: self.drops }))
+    }
+}
+
+/// The sending half of a TAP. Each worker sends by a queue of its own, where there are several:
+/// the kernel gives a flow's answers to the queue by which it last saw the flow.
+pub struct TapTx {
+    sending: Arc<[DatagramTx]>,
+    queue: usize,
+    /// What the kernel had dropped when the device was opened.
+    before: KernelDrops,
+}
+
+impl Tx for TapTx {
+    fn mtu(&self) -> u32 {
+        self.sending[0].mtu()
+    }
+
+    fn clone_for(&self, worker: usize) -> io::Result<TapTx> {
+        let (sending, queue) = (self.sending.clone(), worker % self.sending.len());
+        Ok(TapTx { sending, queue, before: self.before })
+    }
+
+    #[inline]
+    fn send(&mut self, frames: Selection<'_>) -> Sent {
+        self.sending[self.queue].write(frames)
+    }
+
+    /// From the device's own counters, whichever namespace it is in now; zero if it is gone.
+    fn kernel_drops(&self) -> KernelDrops {
+        let namespace = sys::tun_namespace(self.sending[0].fd()).and_then(Namespace::from_fd);
+        let drops = namespace.and_then(|namespace| namespace.run(|| self.drops_here())?);
+        drops.unwrap_or_default()
+    }
+}
+
+impl TapTx {
+    fn drops_here(&self) -> io::Result<KernelDrops> {
+        let (name, _) = sys::tun_device(self.sending[0].fd())?;
+        let link = Links::here()?.get(&name)?.ok_or(io::ErrorKind::NotFound)?;
+        let total = kernel_drops(&link);
+        Ok(KernelDrops {
+            rx: total.rx.saturating_sub(self.before.rx),
+            tx: total.tx.saturating_sub(self.before.tx),
+        })
+    }
+}
+
+/// The device counts from the host's side: what it dropped in sending is what we never read.
+fn kernel_drops(link: &Link) -> KernelDrops {
+    KernelDrops { rx: link.counters.tx_dropped, tx: link.counters.rx_dropped }
+}
+
+/// Opens in the namespace of the calling thread.
+fn open_here(config: &TapConfig) -> Result<Tap, Fault> {
+    let mut links = Links::here().map_err(|e| Fault::System("ask for it by netlink", e))?;
+    let there = links.get(&config.name).map_err(|e| Fault::System("ask for it by netlink", e))?;
+    let multi_queue = match &there {
+        None => config.queues > 1,
+        Some(link) => match &link.tun {
+            Some(tun) if tun.tap && !tun.multi_queue && config.queues > 1 => {
+                return Err(Fault::SingleQueue);
+            }
+            Some(tun) if tun.tap => tun.multi_queue,
+            Some(_) => return Err(Fault::IsTun),
+            None => return Err(Fault::NotTap(link.kind.clone())),
+        },
+    };
+    let attach = |_| attach(&config.name, multi_queue).map_err(|e| explain(e, config, &there));
+    let queues = (0..config.queues).map(attach).collect::<Result<Vec<_>, Fault>>()?;
+    let offloads = set_up(&queues).map_err(|e| Fault::System("set its flags", e))?;
+    let created = there.is_none();
+    if created && config.persist {
+        sys::tun_set_persist(queues[0].as_fd(), true)
+            .map_err(|e| Fault::System("make it persistent", e))?;
+    }
+    let mut tap = Tap {
+        queues: queues.into_iter().map(Arc::new).collect(),
+        created,
+        offloads,
+        mtu: 0,
+        drops: KernelDrops::default(),
+        warnings: Vec::new(),
+    };
+    tap.configure(config, &mut links)?;
+    Ok(tap)
+}
+
+impl Tap {
+    /// Sets MTU and address, brings the device up, and notes how it is then.
+    fn configure(&mut self, config: &TapConfig, links: &mut Links) -> Result<(), Fault> {
+        let gone = || Fault::System("find it again", io::ErrorKind::NotFound.into());
+        let find = |links: &mut Links| {
+            let found = links.get(&config.name);
+            found.map_err(|e| Fault::System("ask for it by netlink", e))?.ok_or_else(gone)
+        };
+        let link = find(links)?;
+        if let Some(mtu) = config.mtu.filter(|mtu| *mtu != link.mtu) {
+            links.set_mtu(&config.name, mtu).map_err(|e| Fault::System("set its MTU", e))?;
+        }
+        if let Some(mac) = config.mac.filter(|mac| Some(mac.octets()) != link.mac) {
+            links
+                .set_mac(&config.name, mac.octets())
+                .map_err(|e| Fault::System("set its address", e))?;
+        }
+        if !link.up
+            && let Err(error) = links.set_up(&config.name)
+        {
+            self.warnings.push(format!(
+                "it is down and could not be brought up ({error}); \
+                 `sudo ip link set {} up` does it",
+                config.name
+            ));
+        }
+        let link = find(links)?;
+        self.mtu = link.mtu;
+        self.drops = kernel_drops(&link);
+        Ok(())
+    }
+}
+
+/// Opens one queue.
+fn attach(name: &str, multi_queue: bool) -> io::Result<OwnedFd> {
+    if multi_queue {
+        // The tun crate opens devices with one queue.
+        return sys::tun_attach(name, FLAGS | IFF_MULTI_QUEUE);
+    }
+    let mut config = tun::Configuration::default();
+    config.tun_name(name).layer(tun::Layer::L2).platform_config(|platform| {
+        // It would set an address; a port of a switch has none.
+        platform.vnet_hdr(true).ensure_root_privileges(false);
+    });
+    match tun::create(&config) {
+        Ok(device) => Ok(sys::own(device)),
+        Err(tun::Error::Io(error)) => Err(error),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// Sets what TUNSETIFF does not, and says which offloads were granted.
+fn set_up(queues: &[OwnedFd]) -> io::Result<c_uint> {
+    let mut granted = OFFLOADS[0];
+    for queue in queues {
+        let fd = queue.as_fd();
+        let (_, flags) = sys::tun_device(fd)?;
+        if flags & FLAGS != FLAGS {
+            return Err(io::Error::other(format!("the kernel set the flags {flags:#x} instead")));
+        }
+        sys::tun_set_vnet_header_len(fd, VNET_HEADER_LEN)?;
+        let offloads = OFFLOADS.into_iter().skip_while(|offloads| *offloads != granted);
+        let mut refused = None;
+        let taken = offloads.into_iter().find(|offloads| {
+            sys::tun_set_offload(fd, *offloads).map_err(|e| refused = Some(e)).is_ok()
+        });
+        granted = taken.ok_or_else(|| refused.expect("one was refused"))?;
+        nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
+    }
+    Ok(granted)
+}
+
+/// Finds out what an error of [`attach`] means.
+fn explain(error: io::Error, config: &TapConfig, there: &Option<Link>) -> Fault {
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENXIO | libc::ENODEV) => Fault::NoDriver,
+        Some(libc::EACCES) => Fault::NodeForbidden,
+        Some(libc::EPERM) if there.is_some() => Fault::Foreign,
+        Some(libc::EPERM) => Fault::Forbidden,
+        Some(libc::EBUSY) => Fault::Held(netlab::tun_holders(&config.name).unwrap_or_default()),
+        _ => Fault::System("open it", error),
+    }
+}
+
+/// Why a TAP could not be opened. Displayed, it is a sentence with the device's name.
+#[derive(Debug)]
+pub struct TapError {
+    name: String,
+    fault: Fault,
+}
+
+#[derive(Debug)]
+enum Fault {
+    NoDriver,
+    NodeForbidden,
+    Forbidden,
+    Foreign,
+    Held(Vec<netlab::Holder>),
+    IsTun,
+    NotTap(Option<String>),
+    SingleQueue,
+    System(&'static str, io::Error),
+}
+
+impl fmt::Display for TapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.name;
+        write!(f, "{name}: ")?;
+        match &self.fault {
+            Fault::NoDriver => f.write_str(
+                "there is no /dev/net/tun: load the driver with `sudo modprobe tun`, or make the \
+                 node with `sudo mkdir -p /dev/net && sudo mknod -m 666 /dev/net/tun c 10 200`",
+            ),
+            Fault::NodeForbidden => f.write_str(
+                "no permission to open /dev/net/tun: `sudo chmod 666 /dev/net/tun` opens it to \
+                 all, which is safe (devices have their own owners), or run this as root",
+            ),
+            Fault::Forbidden => write!(
+                f,
+                "CAP_NET_ADMIN is needed to create it: run this with sudo, or create it once for \
+                 yourself with `sudo ip tuntap add dev {name} mode tap user $USER && sudo ip \
+                 link set {name} up`",
+            ),
+            Fault::Foreign => write!(
+                f,
+                "it belongs to another user: run this with sudo, or make it yours with `sudo ip \
+                 tuntap del dev {name} mode tap; sudo ip tuntap add dev {name} mode tap user \
+                 $USER`",
+            ),
+            Fault::Held(holders) => {
+                f.write_str("it is held by ")?;
+                match holders.as_slice() {
+                    [] => f.write_str("another program (as root, its name could be told)")?,
+                    [first, others @ ..] => {
+                        write!(f, "{} (pid {})", first.program, first.pid)?;
+                        for other in others {
+                            write!(f, ", {} (pid {})", other.program, other.pid)?;
+                        }
+                    }
+                }
+                f.write_str(": end that program, or give one of the two another TAP")
+            }
+            Fault::IsTun => f.write_str(
+                "it is a TUN device, which carries packets and no frames: a port of a switch is \
+                 a TAP (`ip tuntap add mode tap`)",
+            ),
+            Fault::NotTap(kind) => {
+                let kind = kind.as_deref().unwrap_or("hardware");
+                write!(f, "it is there already, but as a {kind} device and not as a TAP")
+            }
+            Fault::SingleQueue => f.write_str(
+                "it has one queue: leave queues= out, or create it with `ip tuntap add mode tap \
+                 multi_queue`",
+            ),
+            Fault::System(what, error) => write!(f, "could not {what}: {error}"),
+        }
+    }
+}
+
+impl error::Error for TapError {}
