@@ -1,12 +1,7 @@
 //! What the tests share: the program, built before it is run, and the check that a test which
 //! needs privilege has it.
 
-use std::{
-    env,
-    path::PathBuf,
-    process::Command,
-    sync::OnceLock,
-};
+use std::{env, path::PathBuf, process::Command, sync::OnceLock};
 
 /// The program `uswitch`, built from this tree in the profile of the tests.
 ///

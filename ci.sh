@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# All that CI runs, in named steps. On a bare Debian machine as root it installs what the tests use.
+#
+#   ./ci.sh              all steps
+#   ./ci.sh STEP...      these steps: install format lint test loom fuzz mutants bench doc deny user
+set -euo pipefail
+cd "$(dirname "$0")"
+
+export CARGO_TERM_COLOR=never
+frames=../shared/frames
+if [ -z "${USWITCH_FRAMES:-}" ] && [ -d "$frames" ]; then
+    USWITCH_FRAMES=$(realpath "$frames")
+    export USWITCH_FRAMES
+fi
+
+# Programs that the tests use beside what Cargo builds, and their Debian packages.
+packages=(ethtool iperf3 iproute2 procps strace tshark util-linux vde2 openvswitch-switch)
+
+install() {
+    local missing=()
+    for package in "${packages[@]}"; do
+        dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
+    done
+    if [ ${#missing[@]} -gt 0 ]; then
+        apt-get update -q >/dev/null
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+            "${missing[@]}" >/dev/null
+    fi
+    # The packages start their daemons; the tests start their own.
+    service openvswitch-switch stop >/dev/null 2>&1 || true
+    echo "installed: ${missing[*]:-nothing was missing}"
+}
+
+format() {
+    cargo fmt --all --check
+}
+
+lint() {
+    cargo clippy --workspace --all-targets --quiet -- -D warnings
+    cargo clippy -p uswitch --no-default-features --quiet -- -D warnings
+}
+
+test() {
+    cargo test --workspace --quiet
+}
+
+# The forwarding database under every interleaving that loom finds.
+loom() {
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
+        cargo test -p uswitch --no-default-features --lib --release --quiet loom
+}
+
+fuzz() {
+    tests/fuzz/run.sh 10
+}
+
+# Deliberate faults, each of which some test must notice.
+mutants() {
+    tests/mutants/run.sh
+}
+
+# Every benchmark for a moment, so that it cannot rot. The figures say nothing here.
+bench() {
+    cargo bench -p uswitch-benches --quiet -- --quick
+}
+
+doc() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+}
+
+# Licences, duplicates and sources of the dependencies. Advisories need a network.
+deny() {
+    if ! command -v cargo-deny >/dev/null; then
+        cargo install --locked --quiet cargo-deny
+    fi
+    cargo deny --offline --log-level error check bans licenses sources
+}
+
+# The demo as somebody who is not root: where it works, and where it must say what is missing.
+user() {
+    tests/user.sh
+}
+
+steps=("$@")
+[ ${#steps[@]} -gt 0 ] || steps=(install format lint doc test user loom fuzz mutants bench deny)
+for step in "${steps[@]}"; do
+    begin=$SECONDS
+    echo "== $step"
+    "$step"
+    echo "== $step: $((SECONDS - begin)) s"
+done
