@@ -154,9 +154,11 @@ mod tests {
             links.set_up(port).unwrap();
             host.links().unwrap().set_up("eth0").unwrap();
         }
+        let wait = Duration::from_secs(5);
         for port in ["p1", "p2"] {
-            assert!(links.wait_running(port, Duration::from_secs(5)).unwrap());
+            assert!(links.wait_running(port, wait).unwrap());
         }
+        assert!(one.links().unwrap().wait_running("eth0", wait).unwrap());
         let port = links.get("p1").unwrap().unwrap().index;
         assert_eq!(
             links.get("p1").unwrap().unwrap().master,
@@ -168,7 +170,6 @@ mod tests {
         let mut frame = [0; 60];
         frame[..14].copy_from_slice(&[2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 7, 0x88, 0xb5]);
         near.send(&frame).unwrap();
-        let wait = Duration::from_secs(5);
         assert!(far.recv_matching(wait, |got| got == frame).unwrap().is_some());
 
         let learned = |links: &mut Links| -> Vec<FdbEntry> {

@@ -19,6 +19,7 @@
 //!         links.add_address(link, address.parse().map_err(std::io::Error::other)?)?;
 //!         links.set_up(link)?;
 //!     }
+//!     one.links()?.wait_running("a", Duration::from_secs(5))?;
 //!     let trips = netlab::ping(&one, [10, 0, 0, 2].into(), 3, Duration::from_secs(1))?;
 //!     println!("{trips:?}");
 //!     Ok(())

@@ -12,7 +12,7 @@ use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{
         InfoData, InfoKind, InfoTun, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-        Stats64,
+        State, Stats64,
     },
 };
 
@@ -36,7 +36,8 @@ pub struct Link {
     pub mtu: u32,
     /// It was switched on.
     pub up: bool,
-    /// It is on and has a carrier: what is sent may arrive.
+    /// It is on, has a carrier, and its queue is in place: what is sent goes out. The queue comes
+    /// a moment after the carrier, and until then all is thrown away: [`Links::wait_running`].
     pub running: bool,
     /// Its kind as `ip -details link` shows it: "tun", "veth", "bridge". `None`: hardware, or
     /// loopback.
@@ -265,7 +266,8 @@ impl Links {
         })
     }
 
-    /// Waits until a link is there, on, and has a carrier. `false`: it did not happen in time.
+    /// Waits until a link is there and runs. `false`: it did not happen in time. To be called when
+    /// both ends of a veth pair are up, or the first frames are lost.
     ///
     /// # Errors
     ///
@@ -318,9 +320,9 @@ impl Link {
         let mut link = Link {
             index: message.header.index,
             up: flags.contains(LinkFlags::Up),
-            running: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
             ..Link::default()
         };
+        let (mut state, mut carrier_changes) = (State::Unknown, 0);
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
@@ -329,9 +331,16 @@ impl Link {
                 LinkAttribute::Controller(index) => link.master = Some(index),
                 LinkAttribute::Stats64(stats) => link.counters = Counters::parse(&stats),
                 LinkAttribute::LinkInfo(info) => link.parse_info(info),
+                LinkAttribute::OperState(told) => state = told,
+                LinkAttribute::CarrierChanges(count) => carrier_changes = count,
                 _ => {}
             }
         }
+        // linkwatch_do_dev() in net/core/link_watch.c sets the state and activates the queue,
+        // some time after the carrier changed. A state that is not known means that this is
+        // still to come, or that the carrier was there from the start (loopback, a TAP).
+        let active = state == State::Up || (state == State::Unknown && carrier_changes == 0);
+        link.running = active && flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
         link
     }
 
@@ -464,6 +473,7 @@ mod tests {
         links.set_mtu("a", 1400).unwrap();
         links.set_up("a").unwrap();
         assert!(!links.get("a").unwrap().unwrap().running, "its peer is down");
+        assert!(!links.wait_running("a", Duration::ZERO).unwrap());
         other.links().unwrap().set_up("b").unwrap();
         assert!(links.wait_running("a", Duration::from_secs(5)).unwrap());
         let a = links.get("a").unwrap().unwrap();

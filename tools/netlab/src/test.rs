@@ -3,6 +3,7 @@
 use std::{
     env, process,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use crate::{Namespace, Prefix};
@@ -43,6 +44,10 @@ pub(crate) fn pair() -> (Namespace, Namespace) {
             links.add_address(link, text.parse::<Prefix>().unwrap()).unwrap();
         }
         links.set_up(link).unwrap();
+    }
+    for (namespace, link) in [(&one, "a"), (&other, "b")] {
+        let wait = Duration::from_secs(10);
+        assert!(namespace.links().unwrap().wait_running(link, wait).unwrap());
     }
     (one, other)
 }
