@@ -399,29 +399,32 @@ impl Counters {
     }
 }
 
-/// Tells whether a link may have this name (`dev_valid_name` in net/core/dev.c).
+/// Tells whether a link may have this name (`dev_valid_name` in net/core/dev.c). One with a
+/// percent sign is refused as well: the kernel would put a number in its place.
 ///
 /// # Errors
 ///
 /// A sentence that says what is wrong with it.
 pub fn check_link_name(name: &str) -> Result<(), String> {
-    let bad = |c: char| c == '/' || c == ':' || c == '\0' || c.is_ascii_whitespace() || c == '\x0b';
+    // The kernel's isspace() reads Latin-1, in which 0xa0 is a space.
+    let bad = |octet: u8| matches!(octet, 0 | 9..=13 | b' ' | b'/' | b':' | b'%' | 0xa0);
+    let shown = name.escape_debug();
     if name.is_empty() {
         return Err("the name of a link cannot be empty".to_string());
     }
     if name.len() > LINK_NAME_MAX {
-        let len = name.len();
         return Err(format!(
-            "`{name}` is {len} octets long: the name of a link has {LINK_NAME_MAX} at the most"
+            "`{shown}` has {} octets: the name of a link has {LINK_NAME_MAX} at the most",
+            name.len()
         ));
     }
     if name == "." || name == ".." {
-        return Err(format!("`{name}` cannot be the name of a link"));
+        return Err(format!("`{shown}` cannot be the name of a link"));
     }
-    if name.contains(bad) {
+    if name.bytes().any(bad) {
         return Err(format!(
-            "`{}` cannot be the name of a link: no slash, colon or white space may be in it",
-            name.escape_debug()
+            "`{shown}` cannot be the name of a link: no space, slash, colon or percent sign may \
+             be in it"
         ));
     }
     Ok(())
@@ -453,7 +456,8 @@ mod tests {
         for name in ["tap0", "a", "fifteen_octets_", "a.b", "..."] {
             assert_eq!(check_link_name(name), Ok(()), "{name}");
         }
-        for name in ["", ".", "..", "a/b", "a b", "a\tb", "a:b", "sixteen_octets__", "a\u{b}b"] {
+        let bad = ["", ".", "..", "a/b", "a b", "a\tb", "a:b", "a\u{b}b", "a\0b", "tap%d", "à"];
+        for name in bad.into_iter().chain(["sixteen_octets__", "fifteen_oktets\u{f6}"]) {
             assert!(check_link_name(name).is_err(), "{name}");
         }
     }
