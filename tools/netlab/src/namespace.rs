@@ -26,7 +26,7 @@ use std::{
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
-    unistd::{getgid, getuid},
+    unistd::{getegid, geteuid},
 };
 
 use crate::{
@@ -170,7 +170,7 @@ impl Namespace {
     ///
     /// There is no such sysctl, or it does not take the value.
     pub fn set_sysctl(&self, name: &str, value: &str) -> io::Result<()> {
-        let path = Path::new("/proc/sys").join(name);
+        let path = sysctl_path(name)?;
         self.run(|| fs::write(path, value))?
             .map_err(|error| sentence(format!("sysctl `{name}` did not take `{value}`"), error))
     }
@@ -181,7 +181,7 @@ impl Namespace {
     ///
     /// There is no such sysctl, or it may not be read.
     pub fn sysctl(&self, name: &str) -> io::Result<String> {
-        let path = Path::new("/proc/sys").join(name);
+        let path = sysctl_path(name)?;
         self.run(|| fs::read_to_string(path))?
             .map(|text| text.trim_end().to_string())
             .map_err(|error| sentence(format!("sysctl `{name}` was not read"), error))
@@ -328,7 +328,7 @@ impl Drop for Named {
 /// A sentence that says who refused: the kernel's limits, its policy, or an earlier thread.
 pub fn unshare_user() -> io::Result<()> {
     // Afterwards both are "nobody": ask before.
-    let (uid, gid) = (getuid(), getgid());
+    let (uid, gid) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(|error| {
         let why = match error {
             nix::Error::EINVAL => "the process has more than one thread already",
@@ -364,6 +364,14 @@ fn on_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
         let thread = thread::Builder::new().spawn_scoped(scope, work)?;
         Ok(thread.join().unwrap_or_else(|payload| panic::resume_unwind(payload)))
     })
+}
+
+fn sysctl_path(name: &str) -> io::Result<PathBuf> {
+    if !name.split('/').all(|part| !matches!(part, "" | "." | "..")) {
+        let text = format!("`{name}` is no sysctl: net/ipv4/ip_forward, for one, is");
+        return Err(refused(ErrorKind::InvalidInput, text));
+    }
+    Ok(Path::new("/proc/sys").join(name))
 }
 
 fn check_name(name: &str) -> io::Result<()> {
@@ -474,5 +482,8 @@ mod tests {
         assert_eq!(other.sysctl(name).unwrap(), "0");
         let error = one.sysctl("net/nothing").unwrap_err();
         assert_eq!(error.to_string(), "sysctl `net/nothing` was not read");
+        for name in ["", "/etc/passwd", "net/../kernel/hostname", "net//ipv4"] {
+            assert_eq!(one.sysctl(name).unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A process becomes root of a user namespace of its own. Without the usual harness: it starts
 //! threads, and this has to come before the first one.
 
-use std::{fs, time::Duration};
+use std::{fs, io::ErrorKind, time::Duration};
 
 use netlab::{Namespace, explain, ping, tap_persistent, unshare_user};
 
@@ -22,9 +22,16 @@ fn main() {
     let inner = Namespace::new().unwrap();
     inner.links().unwrap().add_veth("a", Some(&here), "b").unwrap();
     assert!(here.links().unwrap().get("b").unwrap().is_some());
-    tap_persistent(&inner, "tap0", None, false).unwrap();
+    // The mode of /dev/net/tun is the machine's own affair.
+    match tap_persistent(&inner, "tap0", None, false) {
+        Ok(()) => println!("ok: a TAP was made"),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{}", explain(&error));
+            eprintln!("SKIPPED: {}", explain(&error));
+        }
+    }
 
     let error = inner.run(unshare_user).unwrap().unwrap_err();
     assert!(error.to_string().contains("more than one thread"), "{error}");
-    println!("ok: a user without rights made namespaces, links and a TAP");
+    println!("ok: a user without rights made namespaces and links");
 }
