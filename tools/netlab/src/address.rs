@@ -43,13 +43,8 @@ impl Prefix {
     }
 
     /// How many bits name the network.
-    pub fn len(self) -> u8 {
+    pub fn prefix_len(self) -> u8 {
         self.len
-    }
-
-    /// It names no bit of the network: a default route goes there.
-    pub fn is_empty(self) -> bool {
-        self.len == 0
     }
 
     /// The network alone: all bits behind the prefix are zero.
@@ -226,7 +221,8 @@ impl Links {
         message.header.kind = RouteType::Unicast;
         // What is not behind a router must be on the link itself.
         message.header.scope = if via.is_some() { RouteScope::Universe } else { RouteScope::Link };
-        if !to.is_empty() {
+        // The default route has no destination.
+        if to.len > 0 {
             let network = RouteAddress::from(to.network());
             message.attributes.push(RouteAttribute::Destination(network));
         }
