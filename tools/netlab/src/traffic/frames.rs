@@ -13,7 +13,6 @@ use std::{
 
 use nix::{
     errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         socket::{
             AddressFamily, ControlMessageOwned, MsgFlags, MultiHeaders, SockFlag, SockType,
@@ -24,7 +23,7 @@ use nix::{
     },
 };
 
-use super::{STOP_INTERVAL, stopped};
+use super::{STOP_INTERVAL, stopped, wait_readable};
 use crate::{Links, Namespace, error::sentence, sys};
 
 /// A packet socket bound to one link: it sends frames out of it and receives those that come in,
@@ -245,16 +244,6 @@ fn open_socket(namespace: &Namespace, link: &str) -> io::Result<(OwnedFd, u32)> 
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
         Ok((socket, index))
     })?
-}
-
-fn wait_readable(socket: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
-    // Rounded up: a wait of nothing would spin.
-    let timeout = timeout.as_millis().saturating_add(1);
-    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-    match poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], timeout) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(error) => Err(sentence("no frame was waited for", error)),
-    }
 }
 
 /// The VLAN tag in a `struct tpacket_auxdata` (linux/if_packet.h): status 4 octets, len 4,

@@ -13,8 +13,14 @@ pub mod transfer;
 use std::{
     io::{self, ErrorKind},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::BorrowedFd,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
 /// A stop that nobody gives.
@@ -31,6 +37,17 @@ fn stopped(stop: &AtomicBool) -> bool {
 /// Nothing came, or nothing went, within the time that the socket was given: no error.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+/// Waits until a socket has something to receive, or to accept. It may return early.
+fn wait_readable(socket: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
+    // Rounded up: a wait of nothing would spin.
+    let timeout = timeout.as_millis().saturating_add(1);
+    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+    match poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Any port of any address of the same family.

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
+    process,
     sync::atomic::{AtomicBool, AtomicU16, Ordering},
     time::{Duration, Instant},
 };
@@ -64,7 +65,10 @@ impl Ping {
         let failed = |error| sentence(format!("{} was not pinged", self.destination), error);
         let socket = namespace.run(|| open(self.destination))?.map_err(failed)?;
         let mut answers = Vec::new();
-        let identifier = NEXT_IDENTIFIER.fetch_add(1, Ordering::Relaxed);
+        // Differs from that of other pings, of this process and of others, as far as 16 bits go.
+        let identifier = (process::id() as u16)
+            .wrapping_mul(0x9e37)
+            .wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
         for sequence in 0..self.count {
             if stopped(stop) {
                 break;
@@ -200,8 +204,8 @@ fn checksum(octets: &[u8]) -> u16 {
     !(sum as u16)
 }
 
-/// Replies to another ping of this process are told apart by this. The start is arbitrary.
-static NEXT_IDENTIFIER: AtomicU16 = AtomicU16::new(0x7573);
+/// Pings of this process so far.
+static COUNT: AtomicU16 = AtomicU16::new(0);
 
 /// Octets of an ICMP echo header.
 const HEADER_LEN: usize = 8;

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -11,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{STOP_INTERVAL, is_timeout, stopped};
+use super::{STOP_INTERVAL, is_timeout, stopped, wait_readable};
 use crate::{Namespace, error::sentence};
 
 /// Accepts TCP connections in a namespace, reads all that comes and counts it. With port 0 the
@@ -196,7 +197,8 @@ fn accept_until_stopped(listener: &TcpListener, shared: &Shared) {
                 }
                 // One too many is closed at once; a passing failure to accept is its peer's.
                 Ok(_) => {}
-                Err(_) => thread::sleep(ACCEPT_INTERVAL),
+                Err(_) if wait_readable(listener.as_fd(), STOP_INTERVAL).is_ok() => {}
+                Err(_) => return,
             }
         }
     });
@@ -204,9 +206,8 @@ fn accept_until_stopped(listener: &TcpListener, shared: &Shared) {
 
 /// Reads to the end, or until stopped. A broken connection is an end as well.
 fn discard(mut stream: TcpStream, shared: &Shared) {
-    if stream.set_nonblocking(false).is_err()
-        || stream.set_read_timeout(Some(STOP_INTERVAL)).is_err()
-    {
+    // Else it would not see that it is stopped.
+    if stream.set_read_timeout(Some(STOP_INTERVAL)).is_err() {
         return;
     }
     let mut chunk = vec![0; SINK_OCTETS];
@@ -235,9 +236,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest time until a connecting sender sees that it is stopped.
 const CONNECT_SLICE: Duration = Duration::from_secs(1);
-
-/// How often a sink looks for a new connection.
-const ACCEPT_INTERVAL: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {
