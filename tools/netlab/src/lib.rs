@@ -14,8 +14,8 @@
 //! fn main() -> std::io::Result<()> {
 //!     let (one, other) = (netlab::Namespace::new()?, netlab::Namespace::new()?);
 //!     one.links()?.add_veth("a", Some(&other), "b")?;
-//!     for (namespace, link, address) in [(&one, "a", "10.0.0.1/24"), (&other, "b", "10.0.0.2/24")] {
-//!         let mut links = namespace.links()?;
+//!     for (host, link, address) in [(&one, "a", "10.0.0.1/24"), (&other, "b", "10.0.0.2/24")] {
+//!         let mut links = host.links()?;
 //!         links.add_address(link, address.parse().map_err(std::io::Error::other)?)?;
 //!         links.set_up(link)?;
 //!     }

@@ -322,6 +322,49 @@ mod tests {
         });
     }
 
+    /// Hands datagrams on between two sockets until `done`, all but each `lose`th.
+    fn relay(near: &UdpSocket, far: &UdpSocket, lose: u64, done: &AtomicBool) {
+        let mut datagram = [0; NUMBER_LEN + DATAGRAM_OCTETS];
+        let mut count = 0;
+        let mut sender = None;
+        while !stopped(done) {
+            if let Ok((len, address)) = near.recv_from(&mut datagram) {
+                sender = Some(address);
+                count += 1;
+                if count % lose != 0 {
+                    far.send(&datagram[..len]).unwrap();
+                }
+            }
+            while let (Ok(len), Some(sender)) = (far.recv(&mut datagram), sender) {
+                near.send_to(&datagram[..len], sender).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_datagram_is_counted_and_repeated() {
+        let [near, relay_near, relay_far, far] =
+            [(); 4].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        near.connect(relay_near.local_addr().unwrap()).unwrap();
+        relay_far.connect(far.local_addr().unwrap()).unwrap();
+        near.set_read_timeout(Some(REPEAT_AFTER)).unwrap();
+        far.set_read_timeout(Some(super::super::STOP_INTERVAL)).unwrap();
+        relay_near.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        relay_far.set_nonblocking(true).unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| relay(&relay_near, &relay_far, 50, &done));
+            let receiver = scope.spawn(|| receive_datagrams(&far, &done));
+            let sent = send_datagrams(&near, 100 * DATAGRAM_OCTETS as u64, 7, &NEVER);
+            done.store(true, Ordering::Relaxed);
+            let (received_hash, out_of_order) = receiver.join().unwrap().unwrap();
+            let (sent_hash, repeated) = sent.unwrap();
+            assert_eq!(sent_hash, received_hash);
+            assert!(repeated >= 2, "two of the first hundred are lost: {repeated}");
+            assert!(out_of_order >= 1, "{out_of_order}");
+        });
+    }
+
     #[test]
     fn the_hash_does_not_see_the_pieces() {
         let mut octets = [0; 100];
