@@ -271,10 +271,10 @@ impl<P: Port> Loop<P> {
                 // A dead descriptor is always ready: it is not listened to any more.
                 let _ = self.epoll.delete(fd);
             }
-            match self.notices.try_send(Notice::Lost(lost)) {
-                Err(TrySendError::Full(Notice::Lost(lost))) => self.unsaid.push(lost),
-                // Nobody listens: the switch is about to stop.
-                _ => {}
+            // If nobody listens any more, the switch is about to stop.
+            let told = self.notices.try_send(Notice::Lost(lost));
+            if let Err(TrySendError::Full(Notice::Lost(lost))) = told {
+                self.unsaid.push(lost);
             }
         }
     }

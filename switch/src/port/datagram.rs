@@ -251,7 +251,7 @@ mod tests {
         let (_rx, mut tx) = port.split().unwrap();
         let wire: Vec<u8> = (0..VNET_HEADER_LEN as u8 + 60).collect();
         assert_eq!(Frame::from_wire(&wire).octets().len(), 60);
-        assert_eq!(send(&mut tx, &[wire.clone()]).octets, 60);
+        assert_eq!(send(&mut tx, std::slice::from_ref(&wire)).octets, 60);
         let mut octets = [0; 200];
         let len = read(&theirs, &mut octets).unwrap();
         assert_eq!(octets[..len], wire);
