@@ -1,0 +1,154 @@
+//! The switch beside a bare loop, the kernel's bridge, VDE and Open vSwitch: two hosts in
+//! namespaces of their own, and one of these between them, in turn, round after round.
+//!
+//! ```text
+//! cargo bench -p uswitch-benches --bench tap                 seven rounds, some minutes
+//! cargo bench -p uswitch-benches --bench tap -- --quick      one short round
+//! cargo bench -p uswitch-benches --bench tap -- --rounds 21 --only sleep
+//! ```
+//!
+//! A contender is idle, or stopped if it polls, while another is measured. A ratio is the median
+//! of the ratios of each round, so that what disturbs the machine for longer than a round
+//! disturbs both sides alike. The bare loop (bare.rs) has the same TAPs with the same flags, the
+//! same threads and the same way of waiting; it reads from one and writes to the other.
+
+mod bare;
+mod contender;
+mod measure;
+mod peers;
+mod table;
+
+use std::{env, io, process::ExitCode, time::Duration};
+
+use contender::{Contender, Loop, Wait};
+use measure::{Figures, Trial};
+use table::Ratio;
+
+/// Rounds of a measurement whose figures may be quoted.
+const ROUNDS: usize = 7;
+
+/// What the command line asks for.
+struct Options {
+    rounds: usize,
+    trial: Trial,
+    only: Option<String>,
+}
+
+fn main() -> ExitCode {
+    // A contender is this program again, in a process of its own, so that its time is its own.
+    if let Ok(role) = env::var(contender::ROLE) {
+        return contender::play(&role);
+    }
+    match run(&options()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tap: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options() -> Options {
+    let seconds = |s| Duration::from_secs_f64(s);
+    let mut options = Options {
+        rounds: ROUNDS,
+        trial: Trial { duration: seconds(1.0), trips: 3000 },
+        only: None,
+    };
+    let mut arguments = env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--quick" | "--test" => {
+                options.rounds = 1;
+                options.trial = Trial { duration: seconds(0.1), trips: 100 };
+            }
+            "--rounds" => options.rounds = number(arguments.next()),
+            "--seconds" => {
+                options.trial.duration = Duration::from_secs(number(arguments.next()) as u64)
+            }
+            "--only" => options.only = arguments.next(),
+            // Cargo adds --bench.
+            _ => {}
+        }
+    }
+    options
+}
+
+fn number(argument: Option<String>) -> usize {
+    argument.and_then(|text| text.parse().ok()).expect("a number follows")
+}
+
+/// All who take part, and how each is started. The order is the order within a round.
+fn contenders(options: &Options) -> io::Result<Vec<Contender>> {
+    type Start = fn(&'static str) -> io::Result<Option<Contender>>;
+    let all: [(&str, Start); 10] = [
+        ("bare, 2 threads, sleep", |name| Contender::bare(name, Loop::Pair, Wait::Sleep)),
+        ("switch, 2 workers, sleep", |name| Contender::switch(name, 2, Wait::Sleep)),
+        ("bare, 1 thread, sleep", |name| Contender::bare(name, Loop::Single, Wait::Sleep)),
+        ("switch, 1 worker, sleep", |name| Contender::switch(name, 1, Wait::Sleep)),
+        ("bare, 1 thread, poll", |name| Contender::bare(name, Loop::Single, Wait::Always)),
+        ("switch, 1 worker, poll", |name| Contender::switch(name, 1, Wait::Always)),
+        ("switch, 2 workers, 50 us", |name| Contender::switch(name, 2, Wait::Spin)),
+        ("kernel bridge", |name| Contender::kernel_bridge(name)),
+        ("VDE", |name| peers::vde(name)),
+        ("Open vSwitch, netdev", |name| peers::open_vswitch(name)),
+    ];
+    let mut contenders = Vec::new();
+    for (name, start) in all {
+        if options.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            continue;
+        }
+        match start(name)? {
+            Some(contender) => contenders.push(contender),
+            None => eprintln!("tap: {name} is not installed, so it does not take part"),
+        }
+    }
+    Ok(contenders)
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(io::Error::other("it makes namespaces and TAPs, and needs root for that"));
+    }
+    let mut contenders = contenders(options)?;
+    let mut figures: Vec<Vec<Figures>> = contenders.iter().map(|_| Vec::new()).collect();
+    for round in 1..=options.rounds {
+        for (contender, figures) in contenders.iter_mut().zip(&mut figures) {
+            eprint!("\rround {round} of {}: {:<30}", options.rounds, contender.name);
+            figures.push(measure::round(contender, &options.trial)?);
+        }
+    }
+    eprintln!("\r{:<60}", "");
+    let names: Vec<_> = contenders.iter().map(|contender| contender.name).collect();
+    table::print_medians(&names, &figures);
+    table::print_ratios(&names, &figures, &RATIOS);
+    Ok(())
+}
+
+/// The ratios that matter, and what they must be.
+const RATIOS: [Ratio; 14] = {
+    use measure::Figure::{RoundTrip, Small, Tcp1, Tcp4};
+    use table::Goal::{AtLeast, AtMost, Told};
+    const PAIR: (&str, &str) = ("switch, 2 workers, sleep", "bare, 2 threads, sleep");
+    const POLL: (&str, &str) = ("switch, 1 worker, poll", "bare, 1 thread, poll");
+    const BRIDGE: (&str, &str) = ("switch, 2 workers, sleep", "kernel bridge");
+    const SPIN: (&str, &str) = ("switch, 2 workers, 50 us", "kernel bridge");
+    const VDE: (&str, &str) = ("switch, 2 workers, sleep", "VDE");
+    const OVS: (&str, &str) = ("switch, 2 workers, sleep", "Open vSwitch, netdev");
+    [
+        Ratio(PAIR, Small, AtLeast(0.95)),
+        Ratio(PAIR, Tcp1, AtLeast(0.95)),
+        Ratio(PAIR, Tcp4, AtLeast(0.95)),
+        Ratio(POLL, Small, AtLeast(0.95)),
+        Ratio(POLL, Tcp1, Told),
+        Ratio(POLL, Tcp4, Told),
+        Ratio(BRIDGE, Tcp1, AtLeast(0.45)),
+        Ratio(BRIDGE, Tcp4, Told),
+        Ratio(BRIDGE, Small, Told),
+        Ratio(SPIN, RoundTrip, AtMost(0.5)),
+        Ratio(VDE, Tcp1, AtLeast(8.0)),
+        Ratio(VDE, Small, AtLeast(1.1)),
+        Ratio(OVS, Tcp1, AtLeast(8.0)),
+        Ratio(OVS, Small, AtLeast(1.5)),
+    ]
+};

@@ -1,0 +1,183 @@
+//! One round of one contender: TCP with one stream and with four, small frames, round trips.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    sync::atomic::AtomicU64,
+    thread,
+    time::{Duration, Instant},
+};
+
+use core_affinity::CoreId;
+use netlab::{
+    NEVER,
+    traffic::{
+        frames::Burst,
+        round_trip::{quantile, round_trips, udp_echo},
+        tcp::{tcp_send, tcp_sink},
+    },
+};
+use nix::sys::signal::Signal;
+
+use crate::contender::{ADDRESSES, Contender, LINK};
+
+/// Octets of a small frame, without frame check sequence.
+const SMALL: usize = 60;
+/// A type for experiments (IEEE 802-2014, 9.2.3): no host answers it.
+const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
+/// Where sinks and echoes listen: in namespaces of their own, so it is free.
+const PORT: u16 = 5201;
+
+/// How long and how much.
+pub struct Trial {
+    pub duration: Duration,
+    pub trips: usize,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Figure {
+    /// Gbit/s of one stream.
+    Tcp1,
+    /// Gbit/s of four streams.
+    Tcp4,
+    /// Millions of small frames a second.
+    Small,
+    /// Microseconds of a round trip between processes on two processors, median.
+    RoundTrip,
+    /// The same, 99 of 100.
+    RoundTrip99,
+    /// Nanoseconds of processor for a small frame, in the contender's processes.
+    Cpu,
+    /// Nanoseconds of processor for a small frame, on the whole machine.
+    CpuAll,
+    /// Processor that its processes take when nothing is sent, in percent.
+    Idle,
+}
+
+/// The figures of one round.
+pub type Figures = [f64; Figure::ALL.len()];
+
+impl Figure {
+    pub const ALL: [Figure; 8] = [
+        Figure::Tcp1,
+        Figure::Tcp4,
+        Figure::Small,
+        Figure::RoundTrip,
+        Figure::RoundTrip99,
+        Figure::Cpu,
+        Figure::CpuAll,
+        Figure::Idle,
+    ];
+
+    /// A column's title.
+    pub fn name(self) -> &'static str {
+        match self {
+            Figure::Tcp1 => "TCP1 Gbit/s",
+            Figure::Tcp4 => "TCP4 Gbit/s",
+            Figure::Small => "Mpps",
+            Figure::RoundTrip => "rtt us",
+            Figure::RoundTrip99 => "p99 us",
+            Figure::Cpu => "CPU ns",
+            Figure::CpuAll => "machine ns",
+            Figure::Idle => "idle %",
+        }
+    }
+}
+
+/// Measures everything once.
+pub fn round(contender: &mut Contender, trial: &Trial) -> io::Result<Figures> {
+    if contender.polls {
+        contender.signal(Signal::SIGCONT);
+    }
+    let idle = idle(contender, trial)?;
+    let tcp1 = tcp(contender, 1, trial)?;
+    let tcp4 = tcp(contender, 4, trial)?;
+    let (small, cpu, cpu_all) = small(contender, trial)?;
+    let (median, p99) = round_trip(contender, trial)?;
+    if contender.polls {
+        contender.signal(Signal::SIGSTOP);
+    }
+    Ok([tcp1, tcp4, small, median, p99, cpu, cpu_all, idle])
+}
+
+fn idle(contender: &Contender, trial: &Trial) -> io::Result<f64> {
+    let (begin, before) = (Instant::now(), cpu_of(contender)?);
+    thread::sleep(trial.duration / 2);
+    Ok(100.0 * (cpu_of(contender)? - before).as_secs_f64() / begin.elapsed().as_secs_f64())
+}
+
+fn tcp(contender: &Contender, streams: usize, trial: &Trial) -> io::Result<f64> {
+    let sink = tcp_sink(&contender.hosts[1], address(1, PORT))?;
+    let sent = tcp_send(&contender.hosts[0], address(1, PORT), streams, trial.duration, &NEVER)?;
+    // What arrived while it was sent: the rest is in buffers, of which none is large.
+    Ok(sink.octets() as f64 * 8.0 / sent.elapsed.as_secs_f64() / 1e9)
+}
+
+/// Small frames that arrive, in millions a second, and the processor time that each takes.
+fn small(contender: &Contender, trial: &Trial) -> io::Result<(f64, f64, f64)> {
+    let [from, to] = &contender.hosts;
+    let address = |host: &netlab::Namespace| {
+        let mac = host.links()?.expect(LINK)?.mac;
+        mac.ok_or_else(|| io::Error::other("a host has an address"))
+    };
+    let mut frame = [&address(to)?[..], &address(from)?, &EXPERIMENT].concat();
+    frame.resize(SMALL, 0);
+    let arrived = || Ok::<_, io::Error>(to.links()?.expect(LINK)?.counters.rx_packets);
+    let (before, cpu, cpu_all) = (arrived()?, cpu_of(contender)?, cpu_of_all()?);
+    let burst = Burst { frame: &frame, duration: trial.duration, bypass_qdisc: false };
+    let sent = burst.send(from, LINK, &AtomicU64::new(0), &NEVER)?;
+    let frames = (arrived()? - before) as f64;
+    let each = |time: Duration| time.as_nanos() as f64 / frames;
+    let (cpu, cpu_all) = (cpu_of(contender)? - cpu, cpu_of_all()? - cpu_all);
+    Ok((frames / sent.elapsed.as_secs_f64() / 1e6, each(cpu), each(cpu_all)))
+}
+
+/// Median and 99th percentile in microseconds, the two ends on two processors.
+fn round_trip(contender: &Contender, trial: &Trial) -> io::Result<(f64, f64)> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let (here, there) = (cores.first().copied(), cores.last().copied());
+    // A thread begins where the one is that starts it.
+    let pin = |core: Option<CoreId>| core.is_some_and(core_affinity::set_for_current);
+    thread::scope(|scope| {
+        let measured = scope.spawn(|| {
+            pin(there);
+            let echo = udp_echo(&contender.hosts[1], address(1, PORT))?;
+            pin(here);
+            round_trips(&contender.hosts[0], echo.address(), trial.trips, &NEVER)
+        });
+        let mut trips = measured.join().expect("a measurement ends")?;
+        let micros = |trips: &mut [Duration], share| quantile(trips, share).as_nanos() as f64 / 1e3;
+        Ok((micros(&mut trips, 0.5), micros(&mut trips, 0.99)))
+    })
+}
+
+fn address(host: usize, port: u16) -> SocketAddr {
+    SocketAddr::new(ADDRESSES[host].parse().expect("an address"), port)
+}
+
+/// Processor time that the threads of a contender have taken, in nanoseconds exactly
+/// (Documentation/scheduler/sched-stats.rst).
+fn cpu_of(contender: &Contender) -> io::Result<Duration> {
+    let mut nanos = 0;
+    for child in &contender.processes {
+        for task in fs::read_dir(format!("/proc/{}/task", child.id()))? {
+            let path = task?.path().join("schedstat");
+            // A thread may end between the two.
+            let text = fs::read_to_string(path).unwrap_or_default();
+            nanos += text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        }
+    }
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// Processor time that the machine has spent busy (proc_stat(5)): all but idle and iowait.
+fn cpu_of_all() -> io::Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let first = stat.lines().next().unwrap_or_default();
+    let fields: Vec<u64> = first.split(' ').filter_map(|field| field.parse().ok()).collect();
+    // user nice system idle iowait irq softirq steal; the rest is counted in these.
+    let busy = [0, 1, 2, 5, 6].map(|field| fields.get(field).copied().unwrap_or(0));
+    let hertz = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.unwrap_or(100) as u64;
+    Ok(Duration::from_millis(busy.iter().sum::<u64>() * 1000 / hertz))
+}
