@@ -50,4 +50,5 @@ mod run;
 pub mod stats;
 pub mod switch;
 mod sys;
+pub mod topology;
 pub mod worker;

@@ -1,0 +1,571 @@
+//! The topology: what there should be, checked whole. Words of a person go in ([`Words`]), and
+//! out comes either a [`Topology`] in which everything fits together, or [`Faults`]: all of them at
+//! once, each a sentence that helps. Nothing here touches a device: the same words and the same
+//! machine give the same answer.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    ops::RangeInclusive,
+    str::FromStr,
+    time::Duration,
+};
+
+mod spec;
+
+pub use spec::{
+    COMMON, DEVICE_NAME_MAX, KINDS, Kind, MTU_RANGE, PORT_NAME_MAX, PortKind, PortSpec,
+    QUEUES_RANGE, Setting, TapSpec,
+};
+
+use crate::{
+    bridge::GroupForward,
+    fdb::{FDB_SIZE_DEFAULT, FDB_SIZE_MAX, FDB_SIZE_MIN, FdbConfig},
+    port::PORTS_MAX,
+    switch::{BusyPoll, SwitchConfig, WORKERS_MAX},
+};
+
+/// Seconds for which an address may be remembered. IEEE 802.1Q-2018, table 8-6 begins at 10; labs
+/// want less.
+pub const AGEING_SECONDS: RangeInclusive<u64> = 1..=1_000_000;
+
+/// Microseconds for which a worker may go on asking before it sleeps.
+pub const BUSY_POLL_MICROS: RangeInclusive<u64> = 0..=1_000_000;
+
+/// What is wanted, in the words of a person: options by their names on the command line, nothing
+/// checked yet. `None` and empty: not said.
+#[derive(Clone, Debug, Default)]
+pub struct Words {
+    /// `--ports`: devices' names, separated by commas.
+    pub ports: Vec<String>,
+    /// `--port`: one spec each.
+    pub port: Vec<String>,
+    /// `--mtu`: for each port that says nothing else.
+    pub mtu: Option<String>,
+    /// `--persist`: likewise.
+    pub persist: bool,
+    /// `--workers`: a number, or `auto`.
+    pub workers: Option<String>,
+    /// `--cpus`: numbers and ranges, separated by commas.
+    pub cpus: Option<String>,
+    /// `--busy-poll`: `off`, microseconds, or `always`.
+    pub busy_poll: Option<String>,
+    /// `--ageing`: seconds.
+    pub ageing: Option<String>,
+    /// `--fdb-size`: addresses.
+    pub fdb_size: Option<String>,
+    /// `--fdb-quota`: addresses.
+    pub fdb_quota: Option<String>,
+    /// `--group-forward`: `standard` or `wire`.
+    pub group_forward: Option<String>,
+}
+
+/// What there should be. Everything in it fits together.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    /// The ports, in the order in which they were said: no two with the same name or device.
+    pub ports: Vec<PortSpec>,
+    /// The switch between them.
+    pub switch: SwitchConfig,
+}
+
+impl Topology {
+    /// What these words mean on a machine that lends us these processors.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them.
+    pub fn resolve(words: &Words, cpus_there: &[usize]) -> Result<Topology, Faults> {
+        let mut faults = Faults::default();
+        let ports = ports(words, &mut faults);
+        let cpus = words.cpus.as_deref().map_or(Ok(Vec::new()), |text| cpus(text, cpus_there));
+        let cpus = faults.note("--cpus", cpus).unwrap_or_default();
+        let lent = if cpus.is_empty() { cpus_there.len() } else { cpus.len() };
+        let workers = workers(words.workers.as_deref().unwrap_or("auto"), &ports, lent);
+        let workers = faults.note("--workers", workers).unwrap_or(1);
+        let busy_poll = words.busy_poll.as_deref().map_or(Ok(BusyPoll::Off), busy_poll);
+        let busy_poll = faults.note("--busy-poll", busy_poll).unwrap_or_default();
+        let group_forward = words.group_forward.as_deref().unwrap_or("standard");
+        let group_forward = faults.note("--group-forward", self::group_forward(group_forward));
+        let fdb = fdb(words, &mut faults);
+        for port in &ports {
+            let (name, quota) = (&port.name, port.quota.unwrap_or(1));
+            if quota > fdb.size {
+                let size = fdb.size;
+                faults.push(format!(
+                    "port `{name}`: quota {quota} is more than the {size} addresses of the table \
+                     (--fdb-size)"
+                ));
+            }
+        }
+        let group_forward = group_forward.unwrap_or_default();
+        let switch = SwitchConfig { workers, cpus, busy_poll, fdb, group_forward };
+        faults.or(Some(Topology { ports, switch }))
+    }
+
+    /// What works, but is hardly meant: a sentence each.
+    pub fn warnings(&self, cpus_there: &[usize]) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let [port] = &*self.ports {
+            let name = &port.name;
+            warnings.push(format!(
+                "`{name}` is the only port: there is nobody to whom its frames could go"
+            ));
+        }
+        let SwitchConfig { workers, cpus, busy_poll, .. } = &self.switch;
+        let lent = if cpus.is_empty() { cpus_there.len() } else { cpus.len() };
+        if *busy_poll == BusyPoll::Always && *workers > lent {
+            warnings.push(format!(
+                "{workers} workers that always poll take the processor from each other: there \
+                 are {lent}; say `--workers {lent}`"
+            ));
+        }
+        warnings
+    }
+}
+
+/// All ports with the defaults put in, as far as they can be read.
+fn ports(words: &Words, faults: &mut Faults) -> Vec<PortSpec> {
+    let mtu = words.mtu.as_deref().map(|text| number(text, "", MTU_RANGE)).transpose();
+    let mtu = faults.note("--mtu", mtu.map_err(Faults::from)).flatten();
+    let mut ports = Vec::new();
+    for text in words.ports.iter().flat_map(|list| list.split(',')) {
+        let spec = match text {
+            "" => Err(Faults::from("a name is empty: there is a comma too many")),
+            _ if text.contains('=') => Err(Faults::from(format!(
+                "`{text}` looks like an option; those go with one port each, as in \
+                 `--port tap0,{text}`"
+            ))),
+            _ => text.parse(),
+        };
+        ports.extend(faults.note("--ports", spec));
+    }
+    for text in &words.port {
+        ports.extend(faults.note(&format!("--port `{}`", text.escape_debug()), text.parse()));
+    }
+    if ports.len() > PORTS_MAX {
+        let count = ports.len();
+        faults.push(format!("{count} ports are too many: a switch has {PORTS_MAX} at the most"));
+    }
+    for PortSpec { kind: PortKind::Tap(tap), .. } in &mut ports {
+        tap.mtu = tap.mtu.or(mtu);
+        tap.persist = tap.persist.or(words.persist.then_some(true));
+    }
+    check_twice(&ports, faults);
+    ports
+}
+
+/// No device may be given twice, nor may two ports have one name.
+fn check_twice(ports: &[PortSpec], faults: &mut Faults) {
+    let mut devices = BTreeSet::new();
+    let mut names = HashMap::new();
+    let mut told = BTreeSet::new();
+    for PortSpec { name, kind: PortKind::Tap(tap), .. } in ports {
+        let TapSpec { device, netns, .. } = tap;
+        if !devices.insert((netns, device)) {
+            if told.insert((netns, device)) {
+                faults.push(format!("the device `{device}` is given twice"));
+            }
+        } else if let Some(other) = names.insert(name, device) {
+            faults.push(format!(
+                "two ports are named `{name}`; give one of them another name, as in \
+                 `--port {other},name={name}-2`"
+            ));
+        }
+    }
+}
+
+/// Numbers and ranges of processors, as taskset(1) takes them.
+fn cpus(text: &str, there: &[usize]) -> Result<Vec<usize>, Faults> {
+    let mut faults = Faults::default();
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let any = 0..=usize::MAX;
+        let (Ok(first), Ok(last)) = (number(first, "", any.clone()), number(last, "", any)) else {
+            faults.push(format!("`{part}` is neither a processor nor a range, as in `0,2-3`"));
+            continue;
+        };
+        if first > last {
+            faults.push(format!("the range `{part}` runs backwards"));
+        } else if let Some(absent) = absent(first, last, there) {
+            let list = there.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+            faults
+                .push(format!("processor {absent} is not there, or not for us; there are {list}"));
+        } else {
+            // All of them are there: so many cannot be a danger.
+            for cpu in first..=last {
+                if cpus.contains(&cpu) {
+                    faults.push(format!("processor {cpu} is given twice"));
+                } else {
+                    cpus.push(cpu);
+                }
+            }
+        }
+    }
+    faults.or(Some(cpus))
+}
+
+/// The first processor of a range that is not there.
+fn absent(first: usize, last: usize, there: &[usize]) -> Option<usize> {
+    (first..=last).find(|cpu| !there.contains(cpu))
+}
+
+/// How many workers: by default one for each processor, but not more than there are queues that
+/// they could serve.
+fn workers(text: &str, ports: &[PortSpec], cpus: usize) -> Result<usize, Faults> {
+    let queues = |port: &PortSpec| match &port.kind {
+        PortKind::Tap(tap) => usize::from(tap.queues),
+    };
+    let queues: usize = ports.iter().map(queues).sum();
+    if text == "auto" {
+        return Ok(queues.min(cpus).clamp(1, WORKERS_MAX));
+    }
+    let workers =
+        number(text, "", 1..=WORKERS_MAX).map_err(|fault| format!("{fault}, or `auto`"))?;
+    // Of ports that could not be read nothing is known.
+    if workers > queues && queues > 0 {
+        return Err(Faults::from(format!(
+            "{workers} workers are more than there are ports to serve: {queues} at the most"
+        )));
+    }
+    Ok(workers)
+}
+
+fn busy_poll(text: &str) -> Result<BusyPoll, Faults> {
+    match text {
+        "off" | "0" => Ok(BusyPoll::Off),
+        "always" => Ok(BusyPoll::Always),
+        _ => match number(text, "", BUSY_POLL_MICROS) {
+            Ok(micros) => Ok(BusyPoll::For(Duration::from_micros(micros))),
+            Err(fault) => Err(Faults::from(format!("{fault}, or `off` or `always`"))),
+        },
+    }
+}
+
+fn group_forward(text: &str) -> Result<GroupForward, Faults> {
+    match text {
+        "standard" => Ok(GroupForward::Standard),
+        "wire" => Ok(GroupForward::Wire),
+        _ => Err(Faults::from(format!("`{text}` is neither `standard` nor `wire`"))),
+    }
+}
+
+/// The forwarding database. What cannot be read is left at its default.
+fn fdb(words: &Words, faults: &mut Faults) -> FdbConfig {
+    let size = words.fdb_size.as_deref().map_or(Ok(FDB_SIZE_DEFAULT), |text| {
+        number(text, "", FDB_SIZE_MIN..=FDB_SIZE_MAX).map_err(Faults::from)
+    });
+    let readable = size.is_ok();
+    let mut fdb = FdbConfig::new(faults.note("--fdb-size", size).unwrap_or(FDB_SIZE_DEFAULT));
+    if let Some(text) = &words.fdb_quota {
+        // A quota is judged against a size that was read, or else against the largest.
+        let most = if readable { fdb.size } else { FDB_SIZE_MAX };
+        let quota = number(text, "", 1..=most)
+            .map_err(|fault| Faults::from(format!("{fault} (--fdb-size is {})", fdb.size)));
+        fdb.quota = faults.note("--fdb-quota", quota).unwrap_or(fdb.quota);
+    }
+    if let Some(text) = &words.ageing {
+        let seconds = match number(text, "", AGEING_SECONDS) {
+            Err(_) if text == "0" => Err(Faults::from(
+                "0 means `never` to some switches and `at once` to others, so say it: 1 is the \
+                 least, and 1000000 seconds are eleven days",
+            )),
+            other => other.map_err(Faults::from),
+        };
+        let seconds = faults.note("--ageing", seconds);
+        fdb.ageing = seconds.map_or(fdb.ageing, Duration::from_secs);
+    }
+    fdb
+}
+
+/// Everything that is wrong with a request: sentences, at least one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    sentences: Vec<String>,
+}
+
+impl Faults {
+    /// The sentences, in the order of the words that they are about.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.sentences.iter().map(String::as_str)
+    }
+
+    /// One sentence more.
+    pub fn push(&mut self, sentence: impl Into<String>) {
+        self.sentences.push(sentence.into());
+    }
+
+    /// The value, or its faults on the list, each behind the words that it is about.
+    pub fn note<T>(&mut self, about: &str, outcome: Result<T, Faults>) -> Option<T> {
+        let faults = match outcome {
+            Ok(value) => return Some(value),
+            Err(faults) => faults,
+        };
+        self.sentences.extend(faults.iter().map(|sentence| format!("{about}: {sentence}")));
+        None
+    }
+
+    /// The value, if nothing was wrong on the way to it.
+    ///
+    /// # Errors
+    ///
+    /// These faults.
+    ///
+    /// # Panics
+    ///
+    /// If there is neither a value nor a fault that says why.
+    pub fn or<T>(self, value: Option<T>) -> Result<T, Faults> {
+        if self.sentences.is_empty() {
+            return Ok(value.expect("what could not be parsed has left a fault"));
+        }
+        Err(self)
+    }
+}
+
+impl From<String> for Faults {
+    fn from(sentence: String) -> Faults {
+        Faults { sentences: vec![sentence] }
+    }
+}
+
+impl From<&str> for Faults {
+    fn from(sentence: &str) -> Faults {
+        Faults::from(sentence.to_owned())
+    }
+}
+
+impl fmt::Display for Faults {
+    /// One a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentences.join("\n"))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// A whole decimal number in a range. A fault begins with `what`, unless that is empty.
+fn number<T>(text: &str, what: &str, range: RangeInclusive<T>) -> Result<T, String>
+where
+    T: FromStr<Err = std::num::ParseIntError> + PartialOrd + fmt::Display,
+{
+    let (low, high) = (range.start(), range.end());
+    let what = if what.is_empty() { String::new() } else { format!("{what} ") };
+    // `parse` would take a plus sign.
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!("{what}`{text}` is not a number from {low} to {high}"));
+    }
+    // Only digits: what fails now is a number that is too large.
+    match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!("{what}{text} is out of range: {low} to {high}")),
+    }
+}
+
+/// The word that was probably meant: the one among these that is reached with the fewest changes
+/// of a letter, if those are few for its length.
+pub fn nearest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let far = |known: &str| 1 + known.chars().count() / 4;
+    among
+        .into_iter()
+        .map(|known| (distance(word, known), known))
+        .filter(|(changes, known)| *changes <= far(known))
+        .min_by_key(|(changes, _)| *changes)
+        .map(|(_, known)| known)
+}
+
+/// How many letters must be put in, taken out or replaced (Levenshtein's distance).
+fn distance(a: &str, b: &str) -> usize {
+    // Long words are never near to ours; strangers' need not cost much.
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate().take(64) {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()] + a.chars().count().saturating_sub(64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(ports: &str) -> Words {
+        Words { ports: vec![ports.into()], ..Words::default() }
+    }
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.into())
+    }
+
+    #[track_caller]
+    fn resolve(words: &Words) -> Topology {
+        Topology::resolve(words, &[0, 1, 2, 5]).expect("nothing is wrong")
+    }
+
+    #[track_caller]
+    fn faults(words: &Words) -> Vec<String> {
+        let faults = Topology::resolve(words, &[0, 1, 2, 5]).expect_err("something is wrong");
+        faults.iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn three_names_are_enough() {
+        let topology = resolve(&words("tap0,tap1,tap2"));
+        let names: Vec<_> = topology.ports.iter().map(|port| &*port.name).collect();
+        assert_eq!(names, ["tap0", "tap1", "tap2"]);
+        assert_eq!(topology.switch.workers, 3);
+        assert_eq!(topology.switch.busy_poll, BusyPoll::Off);
+        assert_eq!(topology.switch.fdb.size, FDB_SIZE_DEFAULT);
+        assert!(topology.warnings(&[0, 1, 2, 5]).is_empty());
+    }
+
+    #[test]
+    fn what_a_port_says_itself_goes_before_what_is_said_for_all() {
+        let topology = resolve(&Words {
+            port: vec!["tap1,mtu=9000,persist=off".into()],
+            mtu: some("1400"),
+            persist: true,
+            ..words("tap0")
+        });
+        let settings = topology.ports.iter().map(|PortSpec { kind: PortKind::Tap(tap), .. }| tap);
+        let settings: Vec<_> = settings.map(|tap| (tap.mtu, tap.persist)).collect();
+        assert_eq!(settings, [(Some(1400), Some(true)), (Some(9000), Some(false))]);
+    }
+
+    #[test]
+    fn all_faults_of_one_command_line_are_told_at_once() {
+        let found = faults(&Words {
+            ports: vec!["tap0,,mtu=1,a/b".into(), "tap0".into()],
+            port: vec!["pat:x".into(), "tap9,mtu=1,colour=red".into(), "t,quota=65".into()],
+            mtu: some("65522"),
+            persist: false,
+            workers: some("0"),
+            cpus: some("0-1,7,x,2-1,1"),
+            busy_poll: some("allways"),
+            ageing: some("0"),
+            fdb_size: some("64"),
+            fdb_quota: some("65"),
+            group_forward: some("wires"),
+        });
+        assert_eq!(
+            found,
+            [
+                "--mtu: 65522 is out of range: 68 to 65521",
+                "--ports: a name is empty: there is a comma too many",
+                "--ports: `mtu=1` looks like an option; those go with one port each, as in \
+                 `--port tap0,mtu=1`",
+                "--ports: the device name `a/b` has a '/' in it",
+                "--port `pat:x`: there is no kind of port `pat`; there are: tap",
+                "--port `tap9,mtu=1,colour=red`: there is no option `colour`; a tap has: netns, \
+                 mtu, mac, queues, persist, name, quota",
+                "--port `tap9,mtu=1,colour=red`: mtu 1 is out of range: 68 to 65521",
+                "the device `tap0` is given twice",
+                "--cpus: processor 7 is not there, or not for us; there are 0,1,2,5",
+                "--cpus: `x` is neither a processor nor a range, as in `0,2-3`",
+                "--cpus: the range `2-1` runs backwards",
+                "--cpus: processor 1 is given twice",
+                "--workers: 0 is out of range: 1 to 256, or `auto`",
+                "--busy-poll: `allways` is not a number from 0 to 1000000, or `off` \
+                 or `always`",
+                "--group-forward: `wires` is neither `standard` nor `wire`",
+                "--fdb-quota: 65 is out of range: 1 to 64 (--fdb-size is 64)",
+                "--ageing: 0 means `never` to some switches and `at once` to others, so say it: 1 \
+                 is the least, and 1000000 seconds are eleven days",
+                "port `t`: quota 65 is more than the 64 addresses of the table (--fdb-size)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_device_may_be_in_two_namespaces_but_a_name_only_once() {
+        let port = |texts: [&str; 2]| Words {
+            port: texts.map(str::to_owned).to_vec(),
+            ..Words::default()
+        };
+        assert_eq!(
+            faults(&port(["tap0,netns=a", "tap0,netns=b"])),
+            ["two ports are named `tap0`; give one of them another name, as in \
+              `--port tap0,name=tap0-2`"]
+        );
+        resolve(&port(["tap0,netns=a", "tap0,netns=b,name=tap1"]));
+        assert_eq!(
+            faults(&port(["tap0,name=a", "tap0,name=b"])),
+            ["the device `tap0` is given twice"]
+        );
+    }
+
+    #[test]
+    fn processors_are_numbers_and_ranges() {
+        let there = [0, 1, 2, 3, 7];
+        assert_eq!(cpus("0", &there), Ok(vec![0]));
+        assert_eq!(cpus("7,1-3", &there), Ok(vec![7, 1, 2, 3]));
+        for text in ["", ",", "0,", "-1", "1-", "0-4", "0-18446744073709551615", "0-1-2", "+1"] {
+            assert!(cpus(text, &there).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn workers_are_as_many_as_processors_and_queues_allow() {
+        let count = |ports: &str, workers: Option<&str>, cpus: Option<&str>| {
+            let (workers, cpus) = (workers.map(str::to_owned), cpus.map(str::to_owned));
+            resolve(&Words { workers, cpus, ..words(ports) }).switch.workers
+        };
+        assert_eq!(count("a,b", None, None), 2);
+        assert_eq!(count("a,b,c,d,e,f", None, None), 4);
+        assert_eq!(count("a,b,c,d,e,f", None, Some("1,2")), 2);
+        assert_eq!(count("a,b,c,d,e,f", Some("6"), Some("1,2")), 6);
+        let queues = Words { port: vec!["a,queues=4".into()], ..words("b") };
+        assert_eq!(resolve(&Words { workers: some("5"), ..queues.clone() }).switch.workers, 5);
+        let found = faults(&Words { workers: some("6"), ..queues });
+        assert_eq!(
+            found,
+            ["--workers: 6 workers are more than there are ports to serve: 5 at the most"]
+        );
+    }
+
+    #[test]
+    fn polling_is_off_for_a_while_or_for_ever() {
+        assert_eq!(busy_poll("off"), Ok(BusyPoll::Off));
+        assert_eq!(busy_poll("0"), Ok(BusyPoll::Off));
+        assert_eq!(busy_poll("50"), Ok(BusyPoll::For(Duration::from_micros(50))));
+        assert_eq!(busy_poll("always"), Ok(BusyPoll::Always));
+        assert!(busy_poll("50us").is_err() && busy_poll("1000001").is_err());
+    }
+
+    #[test]
+    fn what_is_hardly_meant_is_told() {
+        let there = [0, 1, 2, 5];
+        let alone = resolve(&words("tap0")).warnings(&there);
+        assert!(alone[0].starts_with("`tap0` is the only port"), "{alone:?}");
+        let spinning = Words { busy_poll: some("always"), cpus: some("1"), ..words("a,b") };
+        let spinning = resolve(&Words { workers: some("2"), ..spinning }).warnings(&there);
+        assert!(spinning[0].contains("--workers 1"), "{spinning:?}");
+    }
+
+    #[test]
+    fn too_many_ports_are_refused() {
+        let many: Vec<_> = (0..=PORTS_MAX).map(|i| format!("t{i}")).collect();
+        assert_eq!(
+            faults(&words(&many.join(","))),
+            ["4097 ports are too many: a switch has 4096 at the most"]
+        );
+        resolve(&words(&many[..PORTS_MAX].join(",")));
+    }
+
+    #[test]
+    fn the_nearest_word_is_found_and_a_far_one_is_not() {
+        let known = ["netns", "mtu", "mac", "queues", "persist"];
+        assert_eq!(nearest("mtuu", known), Some("mtu"));
+        assert_eq!(nearest("presist", known), Some("persist"));
+        assert_eq!(nearest("persits", known), Some("persist"));
+        assert_eq!(nearest("queue", known), Some("queues"));
+        assert_eq!(nearest("colour", known), None);
+        assert_eq!(nearest(&"m".repeat(1000), known), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}
