@@ -49,6 +49,6 @@ pub mod port;
 mod run;
 pub mod stats;
 pub mod switch;
-mod sys;
+pub mod sys;
 pub mod topology;
 pub mod worker;

@@ -5,10 +5,40 @@
 use std::{
     fs::OpenOptions,
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+    sync::{Mutex, PoisonError},
 };
 
 use libc::{c_int, c_uint};
+
+/// Takes over a descriptor that this process was given when it was executed, by its number, and
+/// sets FD_CLOEXEC on it.
+///
+/// # Errors
+///
+/// There is no such descriptor (EBADF), or it is not one that was given: 0, 1 and 2 are the
+/// standard streams, and one that has FD_CLOEXEC was opened by this program, or taken over before.
+pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    if (0..=libc::STDERR_FILENO).contains(&number) {
+        return Err(io::Error::other("it is a standard stream; give one from 3 on"));
+    }
+    // SAFETY: F_GETFD has no further argument and touches no memory; EBADF if there is no such
+    // descriptor.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    check(flags)?;
+    if flags & libc::FD_CLOEXEC != 0 {
+        return Err(io::Error::other("it is one of this program's own"));
+    }
+    // SAFETY: F_SETFD takes an int by value and touches no memory.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) })?;
+    // SAFETY: from_raw_fd wants an open descriptor that nobody else owns. It is open: F_GETFD
+    // found it. It has come through exec(2), for FD_CLOEXEC was not set, and std and all crates
+    // that we use set that on whatever they open; so no value here owns it. From now on it is
+    // set: another call for the same number, which the lock keeps apart, fails.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
 
 /// Asks the processor to fetch the cache line in which `place` begins. A hint: nothing is read.
 #[inline]

@@ -279,7 +279,7 @@ fn fdb(words: &Words, faults: &mut Faults) -> FdbConfig {
     fdb
 }
 
-/// Everything that is wrong with a request: sentences, at least one.
+/// Everything that is wrong with a request, in sentences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     sentences: Vec<String>,
@@ -291,9 +291,19 @@ impl Faults {
         self.sentences.iter().map(String::as_str)
     }
 
+    /// Whether nothing was found yet.
+    pub fn is_empty(&self) -> bool {
+        self.sentences.is_empty()
+    }
+
     /// One sentence more.
     pub fn push(&mut self, sentence: impl Into<String>) {
         self.sentences.push(sentence.into());
+    }
+
+    /// All sentences of another.
+    pub fn append(&mut self, faults: Faults) {
+        self.sentences.extend(faults.sentences);
     }
 
     /// The value, or its faults on the list, each behind the words that it is about.

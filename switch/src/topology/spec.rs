@@ -29,7 +29,7 @@ pub const PORT_NAME_MAX: usize = 63;
 pub const KINDS: &[Kind] = &[Kind {
     name: "tap",
     what: "DEVICE",
-    about: "a TAP, made if it is not there; what was made is removed at the end",
+    about: "a TAP; if it is not there, made, and removed at the end",
     options: &[
         Setting { name: "netns", value: "NAME|PATH|PID", about: "network namespace of the device" },
         Setting { name: "mtu", value: "OCTETS", about: "MTU of the device, 68 to 65521" },
@@ -103,7 +103,8 @@ pub struct TapSpec {
     pub mac: Option<Mac>,
     /// How many queues.
     pub queues: u16,
-    /// Whether the device stays at the end. `None`: if it was there before.
+    /// Whether the device stays at the end, if it was not there before (then it always does).
+    /// `None`: as is said for all ports.
     pub persist: Option<bool>,
 }
 

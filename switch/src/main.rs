@@ -1,0 +1,24 @@
+//! The program `uswitch`. It reads its arguments whole, tells everything that is wrong with them
+//! at once, and hands the rest to the one function that does it.
+
+use std::{env, process::ExitCode};
+
+mod program;
+
+use program::{
+    cli::{self, Order},
+    external, generate, output, run,
+};
+
+fn main() -> ExitCode {
+    let order = match cli::read(env::args_os()) {
+        Ok(order) => order,
+        Err(faults) => return output::usage(&faults),
+    };
+    match order {
+        Order::Print(text) => output::print(&text),
+        Order::Switch(options) => run::run(&options),
+        Order::Generate(what) => output::print(&generate::generate(what)),
+        Order::External(words) => external::run(&words),
+    }
+}

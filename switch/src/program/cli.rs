@@ -1,0 +1,414 @@
+//! What can be typed. The options come as words and go, unread, to the topology, which tells
+//! everything that is wrong with them at once; clap alone would stop at the first.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, IsTerminal},
+};
+
+use clap::{
+    Parser, Subcommand,
+    builder::styling::{AnsiColor, Styles},
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use uswitch::topology::{COMMON, Faults, KINDS, Words};
+
+use super::generate::Generate;
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Print this text: somebody asked for help or the version.
+    Print(String),
+    /// Switch.
+    Switch(Box<Options>),
+    /// Generate the manual page or completions.
+    Generate(Generate),
+    /// Run another program.
+    External(Vec<OsString>),
+}
+
+/// What the switch is told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// What the topology reads.
+    pub(crate) words: Words,
+    /// JSON in place of tables.
+    pub(crate) json: bool,
+    /// Nothing but warnings, failures and what was asked for.
+    pub(crate) quiet: bool,
+    /// More than usual.
+    pub(crate) verbose: bool,
+    /// The descriptor that waits for us to be ready.
+    pub(crate) ready_fd: Option<String>,
+    /// What was wrong with the form of the command line.
+    pub(crate) faults: Faults,
+}
+
+/// An Ethernet switch in user space
+///
+/// Connects the ports that are named: it reads frames from each, learns which station is behind
+/// which port, and sends each frame where it belongs, until SIGINT (Ctrl-C) or SIGTERM. TAPs that
+/// are not there are made, and removed at the end.
+#[derive(Debug, Parser)]
+#[command(
+    name = "uswitch",
+    version,
+    styles = STYLES,
+    after_help = AFTER_HELP,
+    override_usage = "uswitch --ports NAME,NAME... [--port SPEC]... [OPTIONS]\n       \
+                      uswitch COMMAND ...",
+    subcommand_value_name = "COMMAND",
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    args_override_self = true,
+)]
+pub(crate) struct Cli {
+    /// Ports, as names of TAPs separated by commas: `tap0,tap1,tap2`
+    #[arg(long, value_name = "NAMES", help_heading = "Ports")]
+    ports: Vec<String>,
+
+    /// One port with options, such as `tap0,mtu=9000,netns=h1`; may be repeated
+    #[arg(long, value_name = "SPEC", help_heading = "Ports", long_help = port_help())]
+    port: Vec<String>,
+
+    /// MTU of each port that has no `mtu=` of its own, 68 to 65521 [default: as the device has it]
+    #[arg(long, value_name = "OCTETS", help_heading = "Ports")]
+    mtu: Option<String>,
+
+    /// Leave the devices that were made in place at the end
+    #[arg(long, help_heading = "Ports")]
+    persist: bool,
+
+    /// Seconds after which a silent station is forgotten, 1 to 1000000 [default: 300]
+    #[arg(long, value_name = "SECONDS", help_heading = "Forwarding")]
+    ageing: Option<String>,
+
+    /// Addresses that the forwarding database holds, 64 to 16777216 [default: 65536]
+    #[arg(long, value_name = "N", help_heading = "Forwarding")]
+    fdb_size: Option<String>,
+
+    /// Addresses learned behind one port at the most [default: an eighth of --fdb-size]
+    #[arg(long, value_name = "N", help_heading = "Forwarding")]
+    fdb_quota: Option<String>,
+
+    /// What to do with frames for 01-80-C2-00-00-00 to -0F: `standard` ends them here as IEEE
+    /// 802.1Q wants it, `wire` lets STP, LACP, LLDP and PAUSE pass as a wire would [default:
+    /// standard]
+    #[arg(long, value_name = "standard|wire", help_heading = "Forwarding")]
+    group_forward: Option<String>,
+
+    /// Threads that forward; `auto` is one for each processor, but not more than ports
+    /// [default: auto]
+    #[arg(long, value_name = "N|auto", help_heading = "Workers")]
+    workers: Option<String>,
+
+    /// Processors to which workers are pinned in turn, such as `0,2-3` [default: not pinned]
+    #[arg(long, value_name = "LIST", help_heading = "Workers")]
+    cpus: Option<String>,
+
+    /// How long a worker goes on asking for frames before it sleeps: `off`, microseconds, or
+    /// `always`, which costs a whole processor for each worker [default: off]
+    #[arg(long, value_name = "off|MICROSECONDS|always", help_heading = "Workers")]
+    busy_poll: Option<String>,
+
+    /// Print counters as JSON, one object a line, in place of tables
+    #[arg(short, long, help_heading = "Output")]
+    json: bool,
+
+    /// Tell only warnings and failures; no table at the end (JSON is printed all the same)
+    #[arg(short, long, help_heading = "Output")]
+    quiet: bool,
+
+    /// Tell more: the settings at the start, the learned addresses at the end
+    #[arg(short, long, help_heading = "Output")]
+    verbose: bool,
+
+    /// Write a newline to this descriptor, 3 or above, when frames flow, and close it
+    #[arg(long, value_name = "FD", help_heading = "Output")]
+    ready_fd: Option<String>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the manual page or completions for a shell
+    Generate {
+        #[command(subcommand)]
+        what: Generate,
+    },
+    #[command(external_subcommand)]
+    External(Vec<OsString>),
+}
+
+/// Reads the arguments, the program's own name first.
+///
+/// # Errors
+///
+/// What is wrong where there is nothing to be done with the rest. What can wait until the rest has
+/// been read too is in [`Options::faults`].
+pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Order, Faults> {
+    let mut words: Vec<OsString> = words.into_iter().collect();
+    let mut faults = Faults::default();
+    loop {
+        let error = match Cli::try_parse_from(&words) {
+            Ok(cli) => match stray(&cli) {
+                None => return order(cli, faults),
+                Some(external) => {
+                    // Everything from the stray word on is the tail of the words.
+                    let word = words.remove(words.len() - external);
+                    let word = word.to_string_lossy();
+                    faults.push(format!(
+                        "`{word}` stands alone; names of ports are separated by commas alone, \
+                         as in `--ports tap0,tap1`"
+                    ));
+                    continue;
+                }
+            },
+            Err(error) => error,
+        };
+        if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            let colours = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
+            let text = error.render();
+            return Ok(Order::Print(if colours {
+                text.ansi().to_string()
+            } else {
+                text.to_string()
+            }));
+        }
+        faults.push(sentence(&error));
+        // Without the culprit the rest can be read as well.
+        if !take_out(&mut words, &error) {
+            return Err(faults);
+        }
+    }
+}
+
+/// How many words there are from one on that looks like another program's name, but stands behind
+/// ports and so was meant to be one of them.
+fn stray(cli: &Cli) -> Option<usize> {
+    match &cli.command {
+        Some(Command::External(words)) if !(cli.ports.is_empty() && cli.port.is_empty()) => {
+            Some(words.len())
+        }
+        _ => None,
+    }
+}
+
+/// Sorts what could be read; what cannot be done is a fault.
+fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
+    let words = Words {
+        ports: cli.ports,
+        port: cli.port,
+        mtu: cli.mtu,
+        persist: cli.persist,
+        workers: cli.workers,
+        cpus: cli.cpus,
+        busy_poll: cli.busy_poll,
+        ageing: cli.ageing,
+        fdb_size: cli.fdb_size,
+        fdb_quota: cli.fdb_quota,
+        group_forward: cli.group_forward,
+    };
+    match cli.command {
+        Some(_) if !faults.is_empty() => Err(faults),
+        Some(Command::Generate { what }) => Ok(Order::Generate(what)),
+        Some(Command::External(words)) => Ok(Order::External(words)),
+        None => Ok(Order::Switch(Box::new(Options {
+            words,
+            json: cli.json,
+            quiet: cli.quiet,
+            verbose: cli.verbose,
+            ready_fd: cli.ready_fd,
+            faults,
+        }))),
+    }
+}
+
+/// What clap found, as one sentence.
+fn sentence(error: &clap::Error) -> String {
+    let said = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let argument = said(ContextKind::InvalidArg).unwrap_or_default();
+    match (error.kind(), said(ContextKind::SuggestedArg), said(ContextKind::InvalidValue)) {
+        (ErrorKind::UnknownArgument, Some(near), _) => {
+            format!("there is no option `{argument}`; did you mean `{near}`?")
+        }
+        (ErrorKind::UnknownArgument, None, _) => format!("there is no option `{argument}`"),
+        (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ..) => {
+            "a word is missing; `uswitch generate --help` tells what can be generated".to_owned()
+        }
+        (ErrorKind::InvalidValue, _, Some("")) => format!("option `{argument}` needs a value"),
+        _ => {
+            let text = error.render().to_string();
+            let line = text.lines().next().unwrap_or_default();
+            line.trim_start_matches("error: ").to_owned()
+        }
+    }
+}
+
+/// Takes the argument about which clap complains out of the words, with what seems to be its
+/// value. `false`: it was not found.
+fn take_out(words: &mut Vec<OsString>, error: &clap::Error) -> bool {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
+        return false;
+    };
+    let name = argument.split([' ', '=']).next().unwrap_or_default();
+    if !name.starts_with('-') {
+        return false;
+    }
+    let is_culprit = |word: &OsString| {
+        let word = word.to_string_lossy();
+        let long = word.split('=').next() == Some(name);
+        // A letter among several, as in `-jx`.
+        let short = name.len() == 2 && !word.starts_with("--") && word.starts_with('-');
+        long || short && word.contains(&name[1..])
+    };
+    let Some(found) = words.iter().skip(1).position(is_culprit).map(|index| index + 1) else {
+        return false;
+    };
+    let culprit = words.remove(found);
+    let is_value = |word: &OsString| !word.to_string_lossy().starts_with('-');
+    let alone = culprit.to_string_lossy().contains('=');
+    if error.kind() == ErrorKind::UnknownArgument
+        && !alone
+        && words.get(found).is_some_and(is_value)
+    {
+        words.remove(found);
+    }
+    true
+}
+
+/// The help of `--port`: the kinds of port and their options, from the table that parses them.
+fn port_help() -> String {
+    let mut text = "One port with options, such as `tap0,mtu=9000,netns=h1`; may be repeated. Its \
+                    form is [KIND:]DEVICE[,OPTION=VALUE]..., and a comma inside a value is written \
+                    twice. KIND is tap if left out:\n"
+        .to_owned();
+    let mut list = |indent: &str, left: String, about: &str| {
+        text.push_str(&format!("\n{indent}{left:<24}{about}"));
+    };
+    for kind in KINDS {
+        list("  ", format!("{}:{}", kind.name, kind.what), kind.about);
+        for setting in kind.options.iter().chain(COMMON) {
+            list("    ", format!("{}={}", setting.name, setting.value), setting.about);
+        }
+    }
+    text
+}
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const AFTER_HELP: &str = "\
+Signals:
+  SIGINT, SIGTERM, SIGHUP  end the switch; a second SIGINT or SIGTERM does so at once
+  SIGUSR1                  prints the counters so far
+
+Exit codes:
+  0  done; also when the reader of standard output has closed it
+  1  something failed: a port did not open, all ports are gone, a full disk
+  2  usage: the command line makes no sense, and nothing was done
+
+Counters go to standard output, everything else to standard error, as text also with --json. \
+`uswitch NAME ...` with any other NAME runs the program `uswitch-NAME`.
+
+Examples:
+  uswitch --ports tap0,tap1,tap2
+  uswitch --port tap0,netns=red --port tap1,netns=blue,mtu=9000 --busy-poll 50
+  uswitch --ports tap0,tap1 --json | jq .total.rx_frames";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use uswitch::{fdb, topology::MTU_RANGE};
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Order, Faults> {
+        super::read(line.split_whitespace().map(OsString::from))
+    }
+
+    #[track_caller]
+    fn options(line: &str) -> Options {
+        match read(line) {
+            Ok(Order::Switch(options)) => *options,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_description_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_a_sentence_and_a_heading() {
+        for argument in Cli::command().get_arguments() {
+            let name = argument.get_id();
+            assert!(argument.get_help().is_some(), "{name} has no help");
+            assert!(argument.get_help_heading().is_some(), "{name} has no heading");
+        }
+    }
+
+    #[test]
+    fn the_help_tells_the_defaults_and_limits_that_there_are() {
+        let help = Cli::command().render_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let ageing = fdb::AGEING_DEFAULT.as_secs();
+        let (size, low, high) = (fdb::FDB_SIZE_DEFAULT, fdb::FDB_SIZE_MIN, fdb::FDB_SIZE_MAX);
+        assert!(help.contains(&format!("forgotten, 1 to 1000000 [default: {ageing}]")), "{help}");
+        assert!(help.contains(&format!("{low} to {high} [default: {size}]")), "{help}");
+        let (low, high) = (MTU_RANGE.start(), MTU_RANGE.end());
+        assert!(help.contains(&format!("{low} to {high} [default: as")), "{help}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_and_the_rest_is_read_all_the_same() {
+        let options = options("uswitch --prots tap0 -jx --ports tap1 --mtu=9 --json=1 --workers");
+        let faults: Vec<_> = options.faults.iter().collect();
+        assert_eq!(options.words.ports, ["tap1"]);
+        assert_eq!(options.words.mtu.as_deref(), Some("9"));
+        assert_eq!(faults.len(), 4, "{faults:?}");
+        assert_eq!(faults[0], "there is no option `--prots`; did you mean `--ports`?");
+    }
+
+    #[test]
+    fn the_last_of_several_goes() {
+        assert_eq!(options("uswitch --mtu 1 --mtu 2").words.mtu.as_deref(), Some("2"));
+        assert_eq!(options("uswitch --ports a --ports b").words.ports, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_name_behind_a_blank_is_a_port_and_no_command() {
+        let options = options("uswitch --ports tap0, tap1 --mtu 9000");
+        let faults: Vec<_> = options.faults.iter().collect();
+        assert_eq!(options.words.mtu.as_deref(), Some("9000"));
+        assert!(faults[0].starts_with("`tap1` stands alone"), "{faults:?}");
+    }
+
+    #[test]
+    fn another_name_is_another_program() {
+        match read("uswitch lab --up -j") {
+            Ok(Order::External(words)) => assert_eq!(words, ["lab", "--up", "-j"]),
+            other => panic!("{other:?}"),
+        }
+        assert!(read("uswitch generate nonsense").is_err());
+        assert!(read("uswitch generate").is_err());
+    }
+
+    #[test]
+    fn help_is_an_order_to_print() {
+        for line in ["uswitch --help", "uswitch -h", "uswitch -V", "uswitch generate --help"] {
+            assert!(matches!(read(line), Ok(Order::Print(_))), "{line}");
+        }
+    }
+}

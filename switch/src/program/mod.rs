@@ -1,0 +1,11 @@
+//! Everything that a person types and reads. `cli` says what can be typed, `run` does it, and
+//! `report` writes what comes of it; the switch itself is the library's.
+
+pub(crate) mod cli;
+pub(crate) mod external;
+pub(crate) mod generate;
+pub(crate) mod open;
+pub(crate) mod output;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod signals;

@@ -1,0 +1,67 @@
+//! Where words go: what was asked for to standard output, everything else to standard error.
+//! Nothing in here panics, whoever has closed whatever.
+
+use std::{
+    fmt::Display,
+    io::{self, ErrorKind, Write},
+    process::ExitCode,
+};
+
+use uswitch::topology::Faults;
+
+/// Everything was done.
+pub(crate) const DONE: u8 = 0;
+/// Something could not be done.
+pub(crate) const FAILURE: u8 = 1;
+/// What was typed makes no sense; nothing was done.
+pub(crate) const USAGE: u8 = 2;
+
+/// Where a failure or an event is told: one line, behind the program's name. There is nobody to
+/// tell that standard error is closed.
+pub(crate) fn complain(sentence: impl Display) {
+    let _ = writeln!(io::stderr(), "uswitch: {sentence}");
+}
+
+/// Where it is told what was done: one line.
+pub(crate) fn tell(sentence: impl Display) {
+    let _ = writeln!(io::stderr(), "{sentence}");
+}
+
+/// Tells all faults of a command line.
+pub(crate) fn usage(faults: &Faults) -> ExitCode {
+    faults.iter().for_each(complain);
+    complain("nothing was done; `uswitch --help` tells what can be said");
+    ExitCode::from(USAGE)
+}
+
+/// Writes to standard output. A reader who has closed the pipe has seen enough: no failure. All
+/// else (a full disk) is one, and has been told.
+pub(crate) fn print(text: &str) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            complain(format_args!("standard output could not be written: {}", reason(&error)));
+            ExitCode::from(FAILURE)
+        }
+        _ => ExitCode::from(DONE),
+    }
+}
+
+/// An error and what is behind it, in one line and without the system's number.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = netlab::explain(error);
+    // It stands at the end, behind what the system itself said.
+    let end = text.find(" (os error ").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_an_error_is_left_out() {
+        assert_eq!(reason(&io::Error::from_raw_os_error(28)), "No space left on device");
+        assert_eq!(reason(&io::Error::other("a sentence")), "a sentence");
+    }
+}

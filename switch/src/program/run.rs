@@ -1,0 +1,248 @@
+//! The switch as a program: open the ports, switch until somebody wishes the end, tell the counts.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::fd::OwnedFd,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Select, TryRecvError};
+use uswitch::{
+    bridge::GroupForward,
+    fdb::{Entry, FdbConfig},
+    port::tap::Tap,
+    switch::{self, BusyPoll, Event, Handle, SwitchConfig},
+    sys,
+    topology::{Faults, Topology},
+};
+
+use super::{
+    cli::Options,
+    open::{self, Opened},
+    output::{self, DONE, FAILURE},
+    report::{Address, Status},
+    signals::{self, Wish},
+};
+
+/// How often the switch is tended if nothing else happens.
+const TEND_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Does what `uswitch --ports ...` asks for, from the first port to the last count.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    let cpus = core_affinity::get_core_ids().unwrap_or_default();
+    let cpus: Vec<usize> = cpus.into_iter().map(|core| core.id).collect();
+    let (topology, ready) = match settle(options, &cpus) {
+        Ok(settled) => settled,
+        Err(faults) => return output::usage(&faults),
+    };
+    for warning in topology.warnings(&cpus) {
+        output::complain(format_args!("warning: {warning}"));
+    }
+    match Running::start(options, &topology) {
+        Ok(running) => running.forward(ready),
+        Err(failures) => {
+            failures.iter().for_each(output::complain);
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+/// Checks everything that was typed before anything is done.
+fn settle(options: &Options, cpus: &[usize]) -> Result<(Topology, Option<OwnedFd>), Faults> {
+    let mut faults = options.faults.clone();
+    let words = &options.words;
+    // A port may be in what could not be read.
+    if words.ports.is_empty() && words.port.is_empty() && faults.is_empty() {
+        faults.push("no port is given; say for example `uswitch --ports tap0,tap1,tap2`");
+    }
+    if options.quiet && options.verbose {
+        faults.push("--quiet and --verbose: there is no being both");
+    }
+    let ready = options.ready_fd.as_deref().map(descriptor).transpose();
+    let ready = faults.note("--ready-fd", ready).flatten();
+    let topology = Topology::resolve(words, cpus);
+    let topology = topology.map_err(|found| faults.append(found)).ok();
+    faults.or(topology.map(|topology| (topology, ready)))
+}
+
+/// Takes over the descriptor with this number. Nothing has been opened yet: what is there was
+/// given to us.
+fn descriptor(number: &str) -> Result<OwnedFd, Faults> {
+    let fd = number.parse().map_err(|_| format!("`{number}` is not the number of a descriptor"))?;
+    sys::inherit(fd)
+        .map_err(|error| Faults::from(format!("descriptor {number}: {}", output::reason(&error))))
+}
+
+/// A switch at work, and who wants to know of it.
+struct Running<'a> {
+    options: &'a Options,
+    wishes: Receiver<Wish>,
+    handle: Handle<Tap>,
+    started: Instant,
+    workers: usize,
+    ports: usize,
+}
+
+impl Running<'_> {
+    /// Opens the ports and plugs them in.
+    fn start<'a>(options: &'a Options, topology: &Topology) -> Result<Running<'a>, Vec<String>> {
+        let failed = |what: &'static str| {
+            move |error: io::Error| vec![format!("{what}: {}", output::reason(&error))]
+        };
+        let wishes = signals::listen().map_err(failed("signals cannot be listened to"))?;
+        let opened = open::open_all(topology)?;
+        let (workers, ports) = (topology.switch.workers, opened.len());
+        let started = Instant::now();
+        let handle = switch::start(&topology.switch).map_err(failed("no worker was started"))?;
+        let mut running = Running { options, wishes, handle, started, workers, ports };
+        for port in opened {
+            running.plug_in(port).map_err(|failure| vec![failure])?;
+        }
+        if options.verbose {
+            output::tell(describe(topology));
+        }
+        if !options.quiet {
+            output::tell(format_args!(
+                "switching {} with {}; Ctrl-C ends it",
+                plural(ports, "port"),
+                plural(workers, "worker")
+            ));
+        }
+        Ok(running)
+    }
+
+    fn plug_in(&mut self, opened: Opened) -> Result<(), String> {
+        let name = opened.config.name.clone();
+        if !self.options.quiet {
+            output::tell(open::describe(&opened));
+        }
+        for warning in opened.port.warnings() {
+            output::complain(format_args!("warning: {name}: {warning}"));
+        }
+        let added = self.handle.add(opened.config, opened.port);
+        added.map(drop).map_err(|error| format!("{name}: {}", output::reason(&error)))
+    }
+
+    /// Frames flow. Returns when somebody wishes the end, or nothing is left to be done.
+    fn forward(mut self, ready: Option<OwnedFd>) -> ExitCode {
+        if let Some(descriptor) = ready
+            && let Err(error) = File::from(descriptor).write_all(b"\n")
+        {
+            output::complain(format_args!("--ready-fd: {}", output::reason(&error)));
+        }
+        let mut code = ExitCode::from(DONE);
+        let mut ports = self.ports;
+        loop {
+            self.wait();
+            match self.wishes.try_recv() {
+                // A reader who has gone, or a full disk, has been told; frames go on.
+                Ok(Wish::Report) => {
+                    output::print(&self.status().render(self.options.json));
+                }
+                Ok(Wish::End) | Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {}
+            }
+            let events = self.handle.tend();
+            events.iter().for_each(|event| output::complain(event_line(event)));
+            ports -= events.iter().filter(|e| matches!(e, Event::Detached { .. })).count();
+            if events.iter().any(|event| matches!(event, Event::WorkerDied)) {
+                code = ExitCode::from(FAILURE);
+                break;
+            }
+            if ports == 0 {
+                output::complain("no port is left");
+                code = ExitCode::from(FAILURE);
+                break;
+            }
+        }
+        self.end(code)
+    }
+
+    /// Sleeps until there is a wish or a notice, or it is time.
+    fn wait(&self) {
+        let mut select = Select::new();
+        select.recv(&self.wishes);
+        select.recv(self.handle.notices());
+        // Which of them it was will be seen; what is in them is not for us to take out.
+        let _ = select.ready_timeout(TEND_INTERVAL);
+    }
+
+    /// Everything that there is to tell so far.
+    fn status(&self) -> Status {
+        Status {
+            report: self.handle.report(),
+            addresses: self.options.verbose.then(|| self.addresses()),
+            elapsed: self.started.elapsed(),
+            workers: self.workers,
+            running: true,
+        }
+    }
+
+    /// The forwarding database as it is now.
+    fn addresses(&self) -> Vec<Address> {
+        let name = |port| self.handle.name(port).unwrap_or("?").to_owned();
+        let entries = self.handle.fdb().entries(self.handle.now());
+        let address = |Entry { vlan, mac, port, age }| Address { mac, vlan, port: name(port), age };
+        let mut addresses: Vec<_> = entries.map(address).collect();
+        addresses.sort_by_key(|address| (address.vlan, address.mac));
+        addresses
+    }
+
+    /// Stops the switch and tells its last counts.
+    fn end(self, code: ExitCode) -> ExitCode {
+        let options = self.options;
+        // The table is read before the workers stop, the counters after.
+        let addresses = options.verbose.then(|| self.addresses());
+        let (started, workers) = (self.started, self.workers);
+        let report = self.handle.stop();
+        if options.quiet && !options.json {
+            return code;
+        }
+        let elapsed = started.elapsed();
+        let status = Status { report, addresses, elapsed, workers, running: false };
+        let printed = output::print(&status.render(options.json));
+        if printed == ExitCode::from(DONE) { code } else { printed }
+    }
+}
+
+/// The settings, for those who want to know more.
+fn describe(topology: &Topology) -> String {
+    let SwitchConfig { workers: _, cpus, busy_poll, fdb, group_forward } = &topology.switch;
+    let cpus = cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+    let pinned = if cpus.is_empty() { "workers not pinned".into() } else { format!("CPUs {cpus}") };
+    let busy_poll = match busy_poll {
+        BusyPoll::Off => "no busy polling".to_owned(),
+        BusyPoll::For(time) => format!("busy polling for {} us", time.as_micros()),
+        BusyPoll::Always => "always polling".to_owned(),
+    };
+    let group_forward = match group_forward {
+        GroupForward::Standard => "reserved group addresses not forwarded",
+        GroupForward::Wire => "reserved group addresses forwarded",
+    };
+    let FdbConfig { size, quota, ageing, .. } = fdb;
+    let ageing = ageing.as_secs();
+    format!(
+        "{size} addresses, {quota} a port, forgotten after {ageing} s; {pinned}, {busy_poll}; \
+         {group_forward}"
+    )
+}
+
+fn event_line(event: &Event) -> String {
+    match event {
+        Event::Detached { name, error: Some(error), .. } => {
+            format!("{name}: detached, its device is gone ({})", output::reason(error))
+        }
+        Event::Detached { name, error: None, .. } => {
+            format!("{name}: detached, its device is gone")
+        }
+        Event::WorkerDied => "a worker has died, which is a mistake of ours; please report the \
+                              message above"
+            .to_owned(),
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
