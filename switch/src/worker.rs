@@ -16,7 +16,7 @@
 use std::{io, os::fd::BorrowedFd, sync::Arc};
 
 use crate::{
-    bridge::{Bridge, Verdict},
+    bridge::{Addressed, Bridge, Verdict},
     fdb::{Learn, Tick},
     frame::{Arena, BATCH_MAX, Batch, Selection, bits},
     offload,
@@ -28,6 +28,7 @@ use crate::{
 pub struct Worker<P: Port> {
     bridge: Bridge,
     arena: Arena,
+    addressed: Box<[Option<Addressed>; BATCH_MAX]>,
     queues: Vec<Option<Queue<P::Rx>>>,
     egress: Egress<P::Tx>,
     lost: Vec<Lost>,
@@ -59,6 +60,7 @@ impl<P: Port> Worker<P> {
         Worker {
             bridge,
             arena: Arena::new(),
+            addressed: Box::new([None; BATCH_MAX]),
             queues: Vec::new(),
             egress: Egress::new(),
             lost: Vec::new(),
@@ -115,7 +117,14 @@ impl<P: Port> Worker<P> {
             return 0;
         }
         let mut tally = PortStats::default();
-        decide(&self.bridge, &mut self.egress, ingress, batch, now, &mut tally);
+        // Kept from turn to turn, because to clear it costs as much as a frame.
+        let addressed = &mut self.addressed[..batch.len()];
+        for (addressed, frame) in addressed.iter_mut().zip(batch.frames()) {
+            *addressed = self.bridge.parse(frame.octets());
+            tally.add(Counter::RxOctets, frame.octets().len() as u64);
+        }
+        tally.add(Counter::RxFrames, batch.len() as u64);
+        decide(&self.bridge, &mut self.egress, ingress, addressed, now, &mut tally);
         self.egress.send(ingress, batch, &mut self.lost);
         for (counter, count) in tally.iter() {
             counters.add(counter, count);
@@ -146,18 +155,12 @@ fn decide<T: Tx>(
     bridge: &Bridge,
     egress: &mut Egress<T>,
     ingress: PortId,
-    batch: Batch<'_>,
+    addressed: &[Option<Addressed>],
     now: Tick,
     tally: &mut PortStats,
 ) {
-    let mut addressed = [None; BATCH_MAX];
-    for (addressed, frame) in addressed.iter_mut().zip(batch.frames()) {
-        tally.add(Counter::RxFrames, 1);
-        tally.add(Counter::RxOctets, frame.octets().len() as u64);
-        *addressed = bridge.parse(frame.octets());
-    }
     let others = egress.others(ingress);
-    for (index, addressed) in addressed[..batch.len()].iter().enumerate() {
+    for (index, addressed) in addressed.iter().enumerate() {
         let decision = bridge.decide(ingress, *addressed, now);
         match decision.learn {
             None | Some(Learn::Known) => {}
