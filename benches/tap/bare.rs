@@ -14,7 +14,22 @@ use uswitch::{
     port::{Port, Rx, tap::Tap},
 };
 
-use crate::contender::{Loop, Wait};
+/// Threads of a bare loop.
+#[derive(Clone, Copy)]
+pub enum Loop {
+    /// One for both directions.
+    Single,
+    /// One for each.
+    Pair,
+}
+
+/// What a contender does when there is no frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    Sleep,
+    Spin,
+    Always,
+}
 
 /// Runs until it is killed.
 pub fn run(taps: [Tap; 2], threads: Loop, wait: Wait) {

@@ -2,9 +2,10 @@
 //! the kernel.
 
 use std::{
-    env,
+    env, fs,
     io::{self, BufRead, BufReader},
     os::fd::{AsFd, AsRawFd},
+    path::{Path, PathBuf},
     process::{self, Child, Command, ExitCode, Stdio},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use uswitch::{
     switch::{self, BusyPoll, PortConfig, SwitchConfig},
 };
 
-use crate::{bare, peers::Folder};
+use crate::bare::{self, Loop, Wait};
 
 /// The environment variable that tells a child which contender it is.
 pub const ROLE: &str = "USWITCH_TAP_ROLE";
@@ -29,23 +30,6 @@ pub const LINK: &str = "eth0";
 pub const ADDRESSES: [&str; 2] = ["10.77.0.1", "10.77.0.2"];
 /// How long `--busy-poll 50` spins.
 const SPIN: Duration = Duration::from_micros(50);
-
-/// Threads of a bare loop.
-#[derive(Clone, Copy)]
-pub enum Loop {
-    /// One for both directions.
-    Single,
-    /// One for each.
-    Pair,
-}
-
-/// What a contender does when there is no frame.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
-    Sleep,
-    Spin,
-    Always,
-}
 
 /// One that takes part.
 pub struct Contender {
@@ -202,4 +186,22 @@ pub fn play(role: &str) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// A folder for sockets and databases, removed at the end.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    /// Makes one.
+    pub fn new(name: &str) -> io::Result<Folder> {
+        let folder = Path::new("/tmp").join(format!("uswitch-bench-{name}-{}", process::id()));
+        fs::create_dir(&folder)?;
+        Ok(Folder(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }

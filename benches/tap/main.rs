@@ -20,7 +20,8 @@ mod table;
 
 use std::{env, io, process::ExitCode, time::Duration};
 
-use contender::{Contender, Loop, Wait};
+use bare::{Loop, Wait};
+use contender::Contender;
 use measure::{Figures, Trial};
 use table::Ratio;
 

@@ -2,16 +2,16 @@
 //! datapath. Each runs in a namespace of its own, and its TAPs are moved to the hosts.
 
 use std::{
-    env, fs, io,
-    path::{Path, PathBuf},
-    process::{self, Child, Command, Stdio},
+    env, io,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use netlab::Namespace;
 
-use crate::contender::{Contender, LINK};
+use crate::contender::{Contender, Folder, LINK};
 
 /// How long a peer may take to make its TAPs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -110,21 +110,4 @@ fn found(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/sbin", "/usr/bin"].map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
-/// A folder for sockets and databases, removed at the end.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> io::Result<Folder> {
-        let folder = Path::new("/tmp").join(format!("uswitch-bench-{name}-{}", process::id()));
-        fs::create_dir(&folder)?;
-        Ok(Folder(folder))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
