@@ -12,7 +12,7 @@ use clap::{
     builder::styling::{AnsiColor, Styles},
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use uswitch::topology::{COMMON, Faults, KINDS, Words};
+use uswitch::topology::{COMMON, Faults, KINDS, Setting, Words};
 
 use super::generate::Generate;
 
@@ -56,7 +56,7 @@ pub(crate) struct Options {
     name = "uswitch",
     version,
     styles = STYLES,
-    after_help = AFTER_HELP,
+    after_help = after_help(),
     override_usage = "uswitch --ports NAME,NAME... [--port SPEC]... [OPTIONS]\n       \
                       uswitch COMMAND ...",
     subcommand_value_name = "COMMAND",
@@ -284,22 +284,27 @@ fn take_out(words: &mut Vec<OsString>, error: &clap::Error) -> bool {
     true
 }
 
-/// The help of `--port`: the kinds of port and their options, from the table that parses them.
+/// The help of `--port`.
 fn port_help() -> String {
-    let mut text = "One port with options, such as `tap0,mtu=9000,netns=h1`; may be repeated. Its \
-                    form is [KIND:]DEVICE[,OPTION=VALUE]..., and a comma inside a value is written \
-                    twice. KIND is tap if left out:\n"
-        .to_owned();
-    let mut list = |indent: &str, left: String, about: &str| {
-        text.push_str(&format!("\n{indent}{left:<24}{about}"));
-    };
+    format!(
+        "One port with options, such as `tap0,mtu=9000,netns=h1`; may be repeated. Its form is \
+         [KIND:]DEVICE[,OPTION=VALUE]..., and a comma inside a value is written twice. KIND is \
+         {} if left out:\n\n{}",
+        KINDS[0].name,
+        port_kinds()
+    )
+}
+
+/// The kinds of port and their options, from the table that parses them.
+pub(crate) fn port_kinds() -> String {
+    let mut lines = Vec::new();
     for kind in KINDS {
-        list("  ", format!("{}:{}", kind.name, kind.what), kind.about);
-        for setting in kind.options.iter().chain(COMMON) {
-            list("    ", format!("{}={}", setting.name, setting.value), setting.about);
+        lines.push(format!("  {:<24}{}", format!("{}:{}", kind.name, kind.what), kind.about));
+        for Setting { name, value, about } in kind.options.iter().chain(COMMON) {
+            lines.push(format!("    {:<22}{about}", format!("{name}={value}")));
         }
     }
-    text
+    lines.join("\n")
 }
 
 const STYLES: Styles = Styles::styled()
@@ -308,23 +313,41 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-const AFTER_HELP: &str = "\
-Signals:
-  SIGINT, SIGTERM, SIGHUP  end the switch; a second SIGINT or SIGTERM does so at once
-  SIGUSR1                  prints the counters so far
+/// What is to be known beside the options: headings and lines, for help and manual page.
+pub(crate) const NOTES: &[(&str, &str)] = &[
+    (
+        "Signals",
+        "\
+SIGINT, SIGTERM, SIGHUP  end the switch; a second SIGINT or SIGTERM at once
+SIGUSR1                  prints the counters so far",
+    ),
+    (
+        "Exit codes",
+        "\
+0  done; also when the reader of standard output has closed it
+1  failure: a port did not open, all ports are gone, a disk is full
+2  usage: the command line makes no sense, and nothing was done",
+    ),
+    (
+        "Standard streams",
+        "\
+Counters go to standard output, everything else to standard error, as text
+also with --json.",
+    ),
+    ("Other commands", "`uswitch NAME ...` with any other NAME runs the program `uswitch-NAME`."),
+    (
+        "Examples",
+        "\
+uswitch --ports tap0,tap1,tap2
+uswitch --port tap0,netns=red --port tap1,netns=blue,mtu=9000
+uswitch --ports tap0,tap1 --busy-poll 50 --json | jq .total.rx_frames",
+    ),
+];
 
-Exit codes:
-  0  done; also when the reader of standard output has closed it
-  1  something failed: a port did not open, all ports are gone, a full disk
-  2  usage: the command line makes no sense, and nothing was done
-
-Counters go to standard output, everything else to standard error, as text also with --json. \
-`uswitch NAME ...` with any other NAME runs the program `uswitch-NAME`.
-
-Examples:
-  uswitch --ports tap0,tap1,tap2
-  uswitch --port tap0,netns=red --port tap1,netns=blue,mtu=9000 --busy-poll 50
-  uswitch --ports tap0,tap1 --json | jq .total.rx_frames";
+fn after_help() -> String {
+    let note = |(title, text): &(&str, &str)| format!("{title}:\n  {}", text.replace('\n', "\n  "));
+    NOTES.iter().map(note).collect::<Vec<_>>().join("\n\n")
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     os::fd::OwnedFd,
     process::ExitCode,
     time::{Duration, Instant},
@@ -141,7 +141,13 @@ impl Running<'_> {
                 Ok(Wish::Report) => {
                     output::print(&self.status().render(self.options.json));
                 }
-                Ok(Wish::End) | Err(TryRecvError::Disconnected) => break,
+                Ok(Wish::End) | Err(TryRecvError::Disconnected) => {
+                    // A terminal shows `^C` and stays on that line.
+                    if io::stderr().is_terminal() {
+                        output::tell("");
+                    }
+                    break;
+                }
                 Err(TryRecvError::Empty) => {}
             }
             let events = self.handle.tend();

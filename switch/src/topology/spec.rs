@@ -29,7 +29,7 @@ pub const PORT_NAME_MAX: usize = 63;
 pub const KINDS: &[Kind] = &[Kind {
     name: "tap",
     what: "DEVICE",
-    about: "a TAP; if it is not there, made, and removed at the end",
+    about: "a TAP, made and removed if it is not there",
     options: &[
         Setting { name: "netns", value: "NAME|PATH|PID", about: "network namespace of the device" },
         Setting { name: "mtu", value: "OCTETS", about: "MTU of the device, 68 to 65521" },
@@ -43,7 +43,7 @@ pub const KINDS: &[Kind] = &[Kind {
 /// Options that every kind of port has.
 pub const COMMON: &[Setting] = &[
     Setting { name: "name", value: "NAME", about: "name in tables, if not the device's" },
-    Setting { name: "quota", value: "N", about: "addresses learned behind it at the most" },
+    Setting { name: "quota", value: "N", about: "addresses learned behind it, at most" },
 ];
 
 /// One kind of port: a row of [`KINDS`].
