@@ -474,6 +474,20 @@ fn many_ports_raise_the_limit_of_descriptors() {
 }
 
 #[test]
+fn who_asks_for_the_end_a_second_time_need_not_wait() {
+    if !privileged() {
+        return;
+    }
+    // The kernel takes some 20 ms to close a TAP, so this takes seconds.
+    let ports: Vec<_> = (0..100).map(|index| format!("pg{index}")).collect();
+    let mut switch = Switch::start(&format!("--ports {}", ports.join(",")));
+    switch.signal(Signal::SIGTERM);
+    thread::sleep(Duration::from_millis(100));
+    switch.signal(Signal::SIGINT);
+    assert_eq!(switch.wait().code(), Some(1));
+}
+
+#[test]
 fn quiet_tells_nothing_but_what_was_asked_for() {
     if !privileged() {
         return;

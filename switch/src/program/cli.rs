@@ -60,7 +60,6 @@ pub(crate) struct Options {
     override_usage = "uswitch --ports NAME,NAME... [--port SPEC]... [OPTIONS]\n       \
                       uswitch COMMAND ...",
     subcommand_value_name = "COMMAND",
-    disable_help_subcommand = true,
     max_term_width = 100,
     args_override_self = true,
 )]
@@ -244,6 +243,13 @@ fn sentence(error: &clap::Error) -> String {
             "a word is missing; `uswitch generate --help` tells what can be generated".to_owned()
         }
         (ErrorKind::InvalidValue, _, Some("")) => format!("option `{argument}` needs a value"),
+        (ErrorKind::InvalidValue, _, Some(value)) => {
+            let there = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(words)) => words.join(", "),
+                _ => String::new(),
+            };
+            format!("`{value}` cannot be `{argument}`; there are: {there}")
+        }
         _ => {
             let text = error.render().to_string();
             let line = text.lines().next().unwrap_or_default();
@@ -272,13 +278,13 @@ fn take_out(words: &mut Vec<OsString>, error: &clap::Error) -> bool {
     let Some(found) = words.iter().skip(1).position(is_culprit).map(|index| index + 1) else {
         return false;
     };
-    let culprit = words.remove(found);
-    let is_value = |word: &OsString| !word.to_string_lossy().starts_with('-');
-    let alone = culprit.to_string_lossy().contains('=');
-    if error.kind() == ErrorKind::UnknownArgument
-        && !alone
-        && words.get(found).is_some_and(is_value)
-    {
+    let alone = words.remove(found).to_string_lossy().contains('=');
+    let value = words.get(found).map(|word| word.to_string_lossy());
+    let is_value = |value: &str| match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(bad)) => bad == value,
+        _ => error.kind() == ErrorKind::UnknownArgument && !value.starts_with('-'),
+    };
+    if !alone && value.is_some_and(|value| is_value(&value)) {
         words.remove(found);
     }
     true
@@ -318,7 +324,8 @@ pub(crate) const NOTES: &[(&str, &str)] = &[
     (
         "Signals",
         "\
-SIGINT, SIGTERM, SIGHUP  end the switch; a second SIGINT or SIGTERM at once
+SIGINT, SIGTERM, SIGHUP  end the switch; a second SIGINT or SIGTERM does so
+                         at once, with exit code 1
 SIGUSR1                  prints the counters so far",
     ),
     (
@@ -352,6 +359,7 @@ fn after_help() -> String {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use proptest::prelude::*;
     use uswitch::{fdb, topology::MTU_RANGE};
 
     use super::*;
@@ -432,6 +440,21 @@ mod tests {
     fn help_is_an_order_to_print() {
         for line in ["uswitch --help", "uswitch -h", "uswitch -V", "uswitch generate --help"] {
             assert!(matches!(read(line), Ok(Order::Print(_))), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_typed_is_read_to_its_end(
+            words in proptest::collection::vec(
+                "-{0,3}(ports|port|mtu|prots|json|generate|man|help|lab|[jqvxé=, ]{0,3})(=.{0,3})?",
+                0..8,
+            ),
+        ) {
+            let words = ["uswitch".to_owned()].into_iter().chain(words);
+            if let Err(faults) = super::read(words.map(OsString::from)) {
+                prop_assert!(!faults.is_empty());
+            }
         }
     }
 }

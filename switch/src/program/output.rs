@@ -19,7 +19,16 @@ pub(crate) const USAGE: u8 = 2;
 /// Where a failure or an event is told: one line, behind the program's name. There is nobody to
 /// tell that standard error is closed.
 pub(crate) fn complain(sentence: impl Display) {
-    let _ = writeln!(io::stderr(), "uswitch: {sentence}");
+    let _ = writeln!(io::stderr(), "uswitch: {}", one_line(&sentence.to_string()));
+}
+
+/// The text without anything that moves a terminal's cursor: names may come from strangers.
+fn one_line(text: &str) -> String {
+    let shown = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// Where it is told what was done: one line.
@@ -58,6 +67,11 @@ pub(crate) fn reason(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_complaint_is_one_line() {
+        assert_eq!(one_line("é: a\nb \u{1b}[1m"), "é: a\\nb \\u{1b}[1m");
+    }
 
     #[test]
     fn the_number_of_an_error_is_left_out() {
