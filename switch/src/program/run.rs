@@ -97,9 +97,7 @@ impl Running<'_> {
         let started = Instant::now();
         let handle = switch::start(&topology.switch).map_err(failed("no worker was started"))?;
         let mut running = Running { options, wishes, handle, started, workers, ports };
-        for port in opened {
-            running.plug_in(port).map_err(|failure| vec![failure])?;
-        }
+        running.plug_in(opened).map_err(failed("the ports were not plugged in"))?;
         if options.verbose {
             output::tell(describe(topology));
         }
@@ -113,16 +111,17 @@ impl Running<'_> {
         Ok(running)
     }
 
-    fn plug_in(&mut self, opened: Opened) -> Result<(), String> {
-        let name = opened.config.name.clone();
-        if !self.options.quiet {
-            output::tell(open::describe(&opened));
+    fn plug_in(&mut self, opened: Vec<Opened>) -> io::Result<()> {
+        for opened in &opened {
+            if !self.options.quiet {
+                output::tell(open::describe(opened));
+            }
+            for warning in opened.port.warnings() {
+                output::complain(format_args!("warning: {}: {warning}", opened.config.name));
+            }
         }
-        for warning in opened.port.warnings() {
-            output::complain(format_args!("warning: {name}: {warning}"));
-        }
-        let added = self.handle.add(opened.config, opened.port);
-        added.map(drop).map_err(|error| format!("{name}: {}", output::reason(&error)))
+        let ports = opened.into_iter().map(|opened| (opened.config, opened.port)).collect();
+        self.handle.add_all(ports).map(drop)
     }
 
     /// Frames flow. Returns when somebody wishes the end, or nothing is left to be done.
