@@ -34,14 +34,11 @@
 //! than one address in a thousand at capacity. An unknown address costs two cache lines. A
 //! static entry, when needed, is an age that no tick has (`u32::MAX`), for learn and sweep to spare.
 
+mod atomic;
 mod bucket;
 mod place;
 mod shares;
 
-#[cfg(loom)]
-use loom::sync::atomic;
-#[cfg(not(loom))]
-use std::sync::atomic;
 use std::time::Duration;
 
 use atomic::{Ordering, fence};
@@ -470,22 +467,11 @@ impl Fdb {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::{
-        collections::{HashMap, HashSet},
-        thread,
-    };
+    use std::{collections::HashMap, thread};
 
-    use super::*;
+    use super::{check::*, *};
 
     const AGEING: u32 = 3000;
-
-    fn port(index: usize) -> PortId {
-        PortId::new(index)
-    }
-
-    fn mac(number: u64) -> Mac {
-        Mac::from_bits(0x0200_0000_0000 | number)
-    }
 
     /// A table with this many ports attached.
     fn table(size: u32, quota: u32, ports: usize) -> Fdb {
@@ -508,28 +494,6 @@ mod tests {
 
         fn below(&mut self, bound: u64) -> u64 {
             self.next() % bound
-        }
-    }
-
-    /// Whatever happened before, the counts must be those of the words, and no station twice.
-    fn assert_sound(fdb: &Fdb) {
-        let slots = fdb.buckets.iter().flat_map(Bucket::slots);
-        let words = slots.filter(|slot| slot.word() != 0).count();
-        let mut counts = HashMap::new();
-        let mut stations = HashSet::new();
-        for (index, bucket) in fdb.buckets.iter().enumerate() {
-            for slot in bucket.slots().filter(|slot| slot.word() != 0) {
-                let entry = fdb.entry(index, slot.word(), 0);
-                *counts.entry(entry.port).or_default() += 1;
-                assert!(stations.insert((entry.vlan, entry.mac)), "{entry:?} is there twice");
-                let place = fdb.place(entry.vlan, entry.mac);
-                let second = place.bucket(fdb.shift) ^ fdb.distance(place.remainder());
-                assert!(index == place.bucket(fdb.shift) || index == second);
-            }
-        }
-        assert_eq!(fdb.used(), words);
-        for (port, count) in counts {
-            assert_eq!(fdb.used_by(port), count, "{port:?}");
         }
     }
 
@@ -873,5 +837,309 @@ mod tests {
         assert_eq!(Tick::from_duration(Duration::from_secs(300)), Tick(3000));
         assert_eq!(Tick(2).since(Tick(u32::MAX)), 3);
         assert_eq!(Tick(u32::MAX).since(Tick(2)), -3);
+    }
+}
+
+/// What both kinds of tests need.
+#[cfg(test)]
+mod check {
+    use std::collections::{HashMap, HashSet};
+
+    use super::*;
+
+    pub(super) fn port(index: usize) -> PortId {
+        PortId::new(index)
+    }
+
+    pub(super) fn mac(number: u64) -> Mac {
+        Mac::from_bits(0x0200_0000_0000 | number)
+    }
+
+    /// Whatever happened before, the counts must be those of the words, and no station twice.
+    pub(super) fn assert_sound(fdb: &Fdb) {
+        let slots = fdb.buckets.iter().flat_map(Bucket::slots);
+        let words = slots.filter(|slot| slot.word() != 0).count();
+        let mut counts = HashMap::new();
+        let mut stations = HashSet::new();
+        for (index, bucket) in fdb.buckets.iter().enumerate() {
+            for slot in bucket.slots().filter(|slot| slot.word() != 0) {
+                let entry = fdb.entry(index, slot.word(), 0);
+                *counts.entry(entry.port).or_default() += 1;
+                assert!(stations.insert((entry.vlan, entry.mac)), "{entry:?} is there twice");
+                let place = fdb.place(entry.vlan, entry.mac);
+                let second = place.bucket(fdb.shift) ^ fdb.distance(place.remainder());
+                assert!(index == place.bucket(fdb.shift) || index == second);
+            }
+        }
+        assert_eq!(fdb.used(), words);
+        assert!(fdb.shares.is_balanced());
+        for (port, count) in counts {
+            assert_eq!(fdb.used_by(port), count, "{port:?}");
+        }
+    }
+}
+
+/// Every order in which the accesses of a few workers can come, and everything that the memory
+/// model lets them see. The table has two buckets of two slots, so all stations meet in it.
+///
+/// `RUSTFLAGS="--cfg loom" cargo test -p uswitch --lib --release loom`
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use loom::{model::Builder, sync::Arc, thread};
+
+    use super::{check::*, *};
+
+    /// For most of them.
+    const INTERRUPTIONS: usize = 3;
+    const NOW: Tick = Tick(100);
+    /// When everything heard at `NOW` has expired.
+    const LATER: Tick = Tick(110);
+
+    /// Runs `test` with a fresh table of four entries and two ports in each execution. So many
+    /// times at the most a worker is interrupted where it need not be: without a bound it would
+    /// take hours, and these find what we broke on purpose: each ordering, the fence, the order of
+    /// word and age, every count taken or given back.
+    fn explore(interruptions: usize, quota: u32, test: impl Fn(Arc<Fdb>) + Sync + Send + 'static) {
+        let mut builder = Builder::new();
+        builder.preemption_bound = Some(interruptions);
+        builder.check(move || {
+            let ageing = Duration::from_millis(10 * Tick::MILLIS);
+            let seed = Seed::from_number(1);
+            let fdb = Arc::new(Fdb::new(&FdbConfig { size: 4, quota, ageing, seed }));
+            fdb.attach(port(0), None);
+            fdb.attach(port(1), None);
+            test(fdb.clone());
+            assert_sound(&fdb);
+            fdb.flush(None);
+            assert_eq!(fdb.used(), 0);
+        });
+    }
+
+    /// Two workers, each with its own part of the work.
+    fn both<A, B>(
+        fdb: &Arc<Fdb>,
+        other: impl FnOnce(&Fdb) -> A + 'static,
+        this: impl FnOnce(&Fdb) -> B,
+    ) where
+        A: 'static,
+    {
+        let shared = fdb.clone();
+        let worker = thread::spawn(move || other(&shared));
+        this(fdb);
+        worker.join().unwrap();
+    }
+
+    /// The place of a station. Those with numbers 1 to 4 have the same first bucket.
+    fn place(fdb: &Fdb, number: u64) -> Place {
+        let places = (0..).map(|number| fdb.place(0, mac(number)));
+        let mut near = places.filter(|place| place.bucket(fdb.shift) == 0);
+        near.nth(number as usize).unwrap()
+    }
+
+    #[test]
+    fn station_learned_from_two_ports_at_once_has_one_entry() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            both(
+                &fdb,
+                |fdb| fdb.learn(place(fdb, 1), port(0), NOW),
+                |fdb| fdb.learn(place(fdb, 1), port(1), NOW),
+            );
+            assert_eq!(fdb.used(), 1);
+            assert!(fdb.lookup(place(&fdb, 1), NOW).is_some());
+        });
+    }
+
+    #[test]
+    fn station_learned_at_once_by_two_workers_of_one_port_has_one_entry() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            fdb.learn(place(&fdb, 2), port(0), NOW);
+            both(
+                &fdb,
+                |fdb| fdb.learn(place(fdb, 1), port(0), NOW),
+                |fdb| fdb.learn(place(fdb, 1), port(0), NOW),
+            );
+            assert_eq!(fdb.used_by(port(0)), 2);
+            assert_eq!(fdb.lookup(place(&fdb, 1), NOW), Some(port(0)));
+        });
+    }
+
+    #[test]
+    fn lookup_during_a_move_gives_the_old_port_or_the_new_one() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            fdb.learn(place(&fdb, 1), port(0), NOW);
+            both(
+                &fdb,
+                |fdb| {
+                    let learned = fdb.learn(place(fdb, 1), port(1), NOW);
+                    assert_eq!(learned, Learn::Moved { from: port(0) });
+                },
+                |fdb| {
+                    let first = fdb.lookup(place(fdb, 1), NOW).expect("it is always known");
+                    let second = fdb.lookup(place(fdb, 1), NOW).expect("it is always known");
+                    assert!(first <= second, "it does not move back");
+                },
+            );
+            assert_eq!(fdb.lookup(place(&fdb, 1), NOW), Some(port(1)));
+        });
+    }
+
+    #[test]
+    fn lookup_while_the_slot_goes_to_another_station_never_gives_that_ones_port() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            fdb.learn(place(&fdb, 1), port(0), NOW);
+            both(
+                &fdb,
+                |fdb| {
+                    fdb.flush(Some(port(0)));
+                    fdb.learn(place(fdb, 2), port(1), NOW);
+                },
+                |fdb| {
+                    assert_ne!(fdb.lookup(place(fdb, 1), NOW), Some(port(1)));
+                    assert_ne!(fdb.lookup(place(fdb, 2), NOW), Some(port(0)));
+                },
+            );
+        });
+    }
+
+    #[test]
+    fn stale_entry_is_not_used_while_its_slot_gets_the_age_of_a_fresh_one() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            fdb.learn(place(&fdb, 1), port(0), NOW);
+            both(
+                &fdb,
+                // Meets the expired entry, removes it and takes its slot.
+                |fdb| assert_eq!(fdb.learn(place(fdb, 2), port(1), LATER), Learn::New),
+                |fdb| {
+                    assert_eq!(fdb.lookup(place(fdb, 1), LATER), None);
+                    assert!(fdb.entries(LATER).all(|entry| entry.port != port(0)));
+                },
+            );
+            assert_eq!(fdb.used(), 1);
+        });
+    }
+
+    #[test]
+    fn stale_entry_is_not_used_while_its_station_moves() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            fdb.learn(place(&fdb, 1), port(0), NOW);
+            both(
+                &fdb,
+                |fdb| assert_eq!(fdb.learn(place(fdb, 1), port(1), LATER), Learn::New),
+                |fdb| assert_ne!(fdb.lookup(place(fdb, 1), LATER), Some(port(0))),
+            );
+            assert_eq!(fdb.lookup(place(&fdb, 1), LATER), Some(port(1)));
+        });
+    }
+
+    #[test]
+    fn station_learned_by_three_workers_at_once_has_one_entry() {
+        explore(1, 4, |fdb| {
+            let shared = fdb.clone();
+            let third = thread::spawn(move || shared.learn(place(&shared, 1), port(0), NOW));
+            both(
+                &fdb,
+                |fdb| fdb.learn(place(fdb, 1), port(0), NOW),
+                |fdb| fdb.learn(place(fdb, 1), port(1), NOW),
+            );
+            third.join().unwrap();
+            assert_eq!(fdb.used(), 1);
+        });
+    }
+
+    #[test]
+    fn station_learned_at_once_in_two_slots_has_one_entry() {
+        explore(2, 4, |fdb| {
+            // One worker may meet a neighbour in the first slot, the other one an empty slot.
+            fdb.learn(place(&fdb, 2), port(1), NOW);
+            both(
+                &fdb,
+                |fdb| fdb.learn(place(fdb, 1), port(0), NOW),
+                |fdb| {
+                    fdb.flush(Some(port(1)));
+                    fdb.learn(place(fdb, 1), port(0), NOW)
+                },
+            );
+            assert_eq!(fdb.used(), 1);
+        });
+    }
+
+    #[test]
+    fn new_entry_is_not_taken_for_an_old_one() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            both(
+                &fdb,
+                |fdb| assert_eq!(fdb.learn(place(fdb, 1), port(0), NOW), Learn::New),
+                |fdb| assert_eq!(fdb.sweep(NOW), 0),
+            );
+            assert_eq!(fdb.lookup(place(&fdb, 1), NOW), Some(port(0)));
+        });
+    }
+
+    #[test]
+    fn two_workers_of_a_port_together_keep_to_its_quota() {
+        explore(INTERRUPTIONS, 2, |fdb| {
+            fdb.learn(place(&fdb, 3), port(0), NOW);
+            both(
+                &fdb,
+                |fdb| fdb.learn(place(fdb, 1), port(0), NOW),
+                |fdb| {
+                    fdb.learn(place(fdb, 2), port(0), NOW);
+                    assert!(fdb.used_by(port(0)) <= 2);
+                },
+            );
+            assert_eq!(fdb.used_by(port(0)), 2);
+        });
+    }
+
+    #[test]
+    fn two_ports_together_keep_to_what_is_free() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            // Four entries, a reserve of one for each port: one remains for either.
+            fdb.learn(place(&fdb, 3), port(0), NOW);
+            fdb.learn(place(&fdb, 4), port(0), NOW);
+            both(
+                &fdb,
+                |fdb| fdb.learn(place(fdb, 1), port(0), NOW),
+                |fdb| assert_eq!(fdb.learn(place(fdb, 2), port(1), NOW), Learn::New),
+            );
+            assert!((3..=4).contains(&fdb.used()));
+        });
+    }
+
+    #[test]
+    fn entry_that_moves_while_it_is_flushed_is_counted_once() {
+        explore(INTERRUPTIONS, 1, |fdb| {
+            fdb.learn(place(&fdb, 1), port(0), NOW);
+            both(
+                &fdb,
+                |fdb| fdb.learn(place(fdb, 1), port(1), NOW),
+                |fdb| fdb.flush(Some(port(0))),
+            );
+            assert_eq!(fdb.used_by(port(0)), 0);
+        });
+    }
+
+    #[test]
+    fn entry_that_is_heard_again_while_it_is_swept_is_counted_once() {
+        explore(INTERRUPTIONS, 1, |fdb| {
+            fdb.learn(place(&fdb, 1), port(0), NOW);
+            both(&fdb, |fdb| fdb.learn(place(fdb, 1), port(0), LATER), |fdb| fdb.sweep(LATER));
+            assert!(fdb.used() <= 1);
+        });
+    }
+
+    #[test]
+    fn port_that_is_detached_while_its_entry_moves_away_leaves_no_debt() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            fdb.learn(place(&fdb, 1), port(0), NOW);
+            both(&fdb, |fdb| fdb.learn(place(fdb, 1), port(1), NOW), |fdb| fdb.detach(port(0)));
+            assert_eq!(fdb.used_by(port(0)), 0);
+            fdb.attach(port(0), None);
+            // All four can still be had, by one port three of them.
+            let learn = |number| fdb.learn(place(&fdb, number), port(1), NOW);
+            fdb.flush(None);
+            let learned = (1..=4).map(learn).filter(|learned| *learned == Learn::New).count();
+            assert_eq!(learned, 3);
+        });
     }
 }

@@ -26,8 +26,8 @@ pub(super) struct Shares {
     free: AtomicI32,
     /// Sum of the reserves.
     reserved: AtomicU32,
-    /// Reserves may not be more.
-    reserved_max: u32,
+    /// Of the table.
+    size: u32,
 }
 
 /// Ports of which account is kept. (loom would have to create all 4096 for each execution.)
@@ -39,7 +39,7 @@ impl Shares {
             ports: (0..SHARES).map(|_| AtomicU64::new(0)).collect(),
             free: AtomicI32::new(size as i32),
             reserved: AtomicU32::new(0),
-            reserved_max: size / 2,
+            size,
         }
     }
 
@@ -90,7 +90,7 @@ impl Shares {
     pub(super) fn attach(&self, port: PortId, quota: u32) {
         let mut reserve = Share(self.of(port).load(Relaxed)).reserve() as u32;
         if reserve == 0 {
-            let more = |sum| (sum + FDB_RESERVE <= self.reserved_max).then(|| sum + FDB_RESERVE);
+            let more = |sum| Some(sum + FDB_RESERVE).filter(|sum| *sum <= self.size / 2);
             let granted = self.reserved.fetch_update(Relaxed, Relaxed, more);
             reserve = if granted.is_ok() { FDB_RESERVE } else { 0 };
         }
@@ -149,17 +149,19 @@ impl Share {
     }
 }
 
+#[cfg(test)]
+impl Shares {
+    /// At rest: nothing was taken twice or given back twice.
+    pub(super) fn is_balanced(&self) -> bool {
+        let shares = self.ports.iter().map(|share| Share(share.load(Relaxed)));
+        let occupied: usize = shares.map(|share| share.count().max(share.reserve())).sum();
+        self.free.load(Relaxed) + occupied as i32 == self.size as i32
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-
-    fn balance(shares: &Shares, size: u32) -> bool {
-        let occupied = |share: &AtomicU64| {
-            let share = Share(share.load(Relaxed));
-            share.count().max(share.reserve()) as i32
-        };
-        shares.free.load(Relaxed) + shares.ports.iter().map(occupied).sum::<i32>() == size as i32
-    }
 
     #[test]
     fn share_holds_the_largest_numbers_apart() {
@@ -180,7 +182,7 @@ mod tests {
         shares.detach(PortId::new(3));
         shares.attach(PortId::new(99), 10);
         assert_eq!(shares.reserved.load(Relaxed), 48);
-        assert!(balance(&shares, 100));
+        assert!(shares.is_balanced());
     }
 
     #[test]
@@ -196,7 +198,7 @@ mod tests {
         shares.attach(port, 1);
         shares.give(port);
         assert_eq!(shares.used_by(port), 2);
-        assert!(balance(&shares, 100));
+        assert!(shares.is_balanced());
     }
 
     #[test]
@@ -209,7 +211,7 @@ mod tests {
         shares.detach(port);
         assert_eq!(shares.free.load(Relaxed), 95);
         shares.attach(port, 50);
-        assert!(balance(&shares, 100));
+        assert!(shares.is_balanced());
         for _ in 0..5 {
             shares.give(port);
         }
@@ -235,6 +237,6 @@ mod tests {
         }
         shares.give(greedy);
         assert_eq!(shares.take(late), Ok(()));
-        assert!(balance(&shares, 100));
+        assert!(shares.is_balanced());
     }
 }
