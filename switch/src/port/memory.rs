@@ -49,9 +49,16 @@ impl Memory {
 
     /// Takes the next frame out of the cable, without its virtio-net header.
     pub fn take(&mut self) -> Option<Vec<u8>> {
+        let wire = self.take_wire()?;
+        Some(wire.get(VNET_HEADER_LEN..).unwrap_or_default().to_vec())
+    }
+
+    /// Takes the next frame out of the cable, its virtio-net header first.
+    pub fn take_wire(&mut self) -> Option<Vec<u8>> {
         let mut wire = vec![0; WIRE_MAX];
         let len = lock(&self.receive).take(&mut wire)?;
-        Some(wire.get(VNET_HEADER_LEN..len).unwrap_or_default().to_vec())
+        wire.truncate(len);
+        Some(wire)
     }
 
     /// Throws away all that waits in the cable for this end, and says how many frames it was.
@@ -207,6 +214,17 @@ mod tests {
             }
         }
         assert_eq!(b.take(), None);
+    }
+
+    #[test]
+    fn virtio_net_header_comes_out_too_and_what_is_shorter_is_empty_without_it() {
+        let (mut a, mut b) = cable(1500, 10);
+        let wire = [7; VNET_HEADER_LEN + 3];
+        for len in [wire.len(), 5] {
+            assert!(a.put_wire(&wire[..len]) && a.put_wire(&wire[..len]));
+            assert_eq!(b.take_wire().unwrap(), wire[..len]);
+            assert_eq!(b.take().unwrap(), wire[..len.saturating_sub(VNET_HEADER_LEN)]);
+        }
     }
 
     #[test]
