@@ -1,5 +1,7 @@
-//! What the tests share: the program, built before it is run, and the check that a test which
-//! needs privilege has it.
+//! What the tests share: the program, built before it is run, the check that a test which needs
+//! privilege has it, and a switch that the test moves by hand ([`bench`]).
+
+pub mod bench;
 
 use std::{env, path::PathBuf, process::Command, sync::OnceLock};
 
