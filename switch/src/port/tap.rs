@@ -236,8 +236,9 @@ impl Tap {
             && let Err(error) = links.set_up(&config.name)
         {
             self.warnings.push(format!(
-                "it is down and could not be brought up ({error}); \
+                "it is down and could not be brought up ({}); \
                  `sudo ip link set {} up` does it",
+                netlab::explain(&error),
                 config.name
             ));
         }
@@ -336,7 +337,8 @@ impl fmt::Display for TapError {
                 f,
                 "CAP_NET_ADMIN is needed to create it: run this with sudo, or create it once for \
                  yourself with `sudo ip tuntap add dev {name} mode tap user $USER && sudo ip \
-                 link set {name} up`",
+                 link set {name} up`, or give the program the right with `sudo setcap \
+                 cap_net_admin+ep $(command -v uswitch)`",
             ),
             Fault::Foreign => write!(
                 f,
@@ -369,7 +371,7 @@ impl fmt::Display for TapError {
                 "it has one queue: leave queues= out, or create it with `ip tuntap add mode tap \
                  multi_queue`",
             ),
-            Fault::System(what, error) => write!(f, "could not {what}: {error}"),
+            Fault::System(what, error) => write!(f, "could not {what}: {}", netlab::explain(error)),
         }
     }
 }
