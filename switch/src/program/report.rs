@@ -107,6 +107,12 @@ impl Status {
     }
 
     fn json(&self) -> String {
+        let text = serde_json::to_string(&self.facts());
+        text.expect("numbers, names and lists of them") + "\n"
+    }
+
+    /// What JSON has of it.
+    pub(crate) fn facts(&self) -> impl Serialize {
         let ports = self.report.ports.iter().map(|port| JsonPort {
             port: port.port.index(),
             name: &port.name,
@@ -125,7 +131,7 @@ impl Status {
             addresses.iter().map(entry).collect()
         });
         let (used, size) = (self.report.fdb_used, self.report.fdb_size);
-        let status = JsonStatus {
+        JsonStatus {
             version: env!("CARGO_PKG_VERSION"),
             running: self.running,
             elapsed_s: self.elapsed.as_secs_f64(),
@@ -133,9 +139,7 @@ impl Status {
             ports: ports.collect(),
             total: Counters(self.total()),
             fdb: JsonFdb { used, size, entries },
-        };
-        let text = serde_json::to_string(&status).expect("numbers, names and lists of them");
-        text + "\n"
+        }
     }
 }
 
@@ -235,7 +239,7 @@ fn addresses(addresses: &[Address]) -> String {
 }
 
 /// Lines of cells in columns as wide as they must be, the first `left` of them flush left.
-fn columns<const N: usize>(rows: &[[String; N]], left: usize) -> String {
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]], left: usize) -> String {
     let width = |column: usize| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     };
@@ -279,7 +283,7 @@ fn fold(line: &str, indent: usize) -> String {
 }
 
 /// A number as people read it: exact with separators up to ten million, then four digits of it.
-fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     const EXACT_MAX: u64 = 9_999_999;
     if number <= EXACT_MAX {
         let digits = number.to_string();

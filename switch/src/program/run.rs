@@ -178,28 +178,18 @@ impl Running<'_> {
     fn status(&self) -> Status {
         Status {
             report: self.handle.report(),
-            addresses: self.options.verbose.then(|| self.addresses()),
+            addresses: self.options.verbose.then(|| addresses(&self.handle)),
             elapsed: self.started.elapsed(),
             workers: self.workers,
             running: true,
         }
     }
 
-    /// The forwarding database as it is now.
-    fn addresses(&self) -> Vec<Address> {
-        let name = |port| self.handle.name(port).unwrap_or("?").to_owned();
-        let entries = self.handle.fdb().entries(self.handle.now());
-        let address = |Entry { vlan, mac, port, age }| Address { mac, vlan, port: name(port), age };
-        let mut addresses: Vec<_> = entries.map(address).collect();
-        addresses.sort_by_key(|address| (address.vlan, address.mac));
-        addresses
-    }
-
     /// Stops the switch and tells its last counts.
     fn end(self, code: ExitCode) -> ExitCode {
         let options = self.options;
         // The table is read before the workers stop, the counters after.
-        let addresses = options.verbose.then(|| self.addresses());
+        let addresses = options.verbose.then(|| addresses(&self.handle));
         let (started, workers) = (self.started, self.workers);
         let report = self.handle.stop();
         if options.quiet && !options.json {
@@ -234,7 +224,18 @@ fn describe(topology: &Topology) -> String {
     )
 }
 
-fn event_line(event: &Event) -> String {
+/// The forwarding database of a switch as it is now.
+pub(crate) fn addresses(handle: &Handle<Tap>) -> Vec<Address> {
+    let name = |port| handle.name(port).unwrap_or("?").to_owned();
+    let entries = handle.fdb().entries(handle.now());
+    let address = |Entry { vlan, mac, port, age }| Address { mac, vlan, port: name(port), age };
+    let mut addresses: Vec<_> = entries.map(address).collect();
+    addresses.sort_by_key(|address| (address.vlan, address.mac));
+    addresses
+}
+
+/// What happened, as a sentence.
+pub(crate) fn event_line(event: &Event) -> String {
     match event {
         Event::Detached { name, error: Some(error), .. } => {
             format!("{name}: detached, its device is gone ({})", output::reason(error))
@@ -248,6 +249,6 @@ fn event_line(event: &Event) -> String {
     }
 }
 
-fn plural(count: usize, noun: &str) -> String {
+pub(crate) fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
