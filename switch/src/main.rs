@@ -7,7 +7,7 @@ mod program;
 
 use program::{
     cli::{self, Order},
-    external, generate, output, run,
+    demo, external, generate, output, run,
 };
 
 fn main() -> ExitCode {
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     match order {
         Order::Print(text) => output::print(&text),
         Order::Switch(options) => run::run(&options),
+        Order::Demo(args) => demo::run(&args),
         Order::Generate(what) => output::print(&generate::generate(what)),
         Order::External(words) => external::run(&words),
     }

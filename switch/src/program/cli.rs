@@ -14,7 +14,7 @@ use clap::{
 };
 use uswitch::topology::{COMMON, Faults, KINDS, Setting, Words};
 
-use super::generate::Generate;
+use super::{demo::DemoArgs, generate::Generate};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(crate) enum Order {
     Print(String),
     /// Switch.
     Switch(Box<Options>),
+    /// Show the switch at work.
+    Demo(DemoArgs),
     /// Generate the manual page or completions.
     Generate(Generate),
     /// Run another program.
@@ -134,6 +136,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(DemoArgs),
     /// Print the manual page or completions for a shell
     Generate {
         #[command(subcommand)]
@@ -214,6 +217,14 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
     };
     match cli.command {
         Some(_) if !faults.is_empty() => Err(faults),
+        Some(Command::Demo(_)) if !(words.ports.is_empty() && words.port.is_empty()) => {
+            Err("demo: it makes ports of its own; leave --ports and --port out".into())
+        }
+        Some(Command::Demo(args)) => Ok(Order::Demo(DemoArgs {
+            json: args.json || cli.json,
+            quiet: args.quiet || cli.quiet,
+            ..args
+        })),
         Some(Command::Generate { what }) => Ok(Order::Generate(what)),
         Some(Command::External(words)) => Ok(Order::External(words)),
         None => Ok(Order::Switch(Box::new(Options {
@@ -345,6 +356,7 @@ also with --json.",
     (
         "Examples",
         "\
+uswitch demo
 uswitch --ports tap0,tap1,tap2
 uswitch --port tap0,netns=red --port tap1,netns=blue,mtu=9000
 uswitch --ports tap0,tap1 --busy-poll 50 --json | jq .total.rx_frames",

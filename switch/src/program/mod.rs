@@ -1,7 +1,8 @@
 //! Everything that a person types and reads. `cli` says what can be typed, `run` does it, and
-//! `report` writes what comes of it; the switch itself is the library's.
+//! `report` writes what comes of it; `demo` shows it. The switch itself is the library's.
 
 pub(crate) mod cli;
+pub(crate) mod demo;
 pub(crate) mod external;
 pub(crate) mod generate;
 pub(crate) mod open;
