@@ -3,6 +3,8 @@
 
 pub mod bench;
 
+pub mod exchange;
+
 use std::{env, path::PathBuf, process::Command, sync::OnceLock};
 
 /// The program `uswitch`, built from this tree in the profile of the tests.

@@ -1,0 +1,74 @@
+//! Frames through a bridge, octet for octet: what is sent at one socket, and what comes out at
+//! the others.
+//!
+//! Silence cannot be awaited. So behind the frames goes a marker, a broadcast from the same
+//! socket: a bridge keeps the order, so what has not arrived before the marker never will.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use netlab::FrameSocket;
+
+/// After so long, what is awaited does not come any more. Nothing is as slow as that.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Everybody.
+pub const BROADCAST: [u8; 6] = [0xff; 6];
+
+/// The Ethernet type for local experiments (IEEE 802-2014, 9.2.3).
+pub const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
+
+/// A station of our own making, one for each number.
+pub const fn station(number: u8) -> [u8; 6] {
+    [2, 0, 0, 0, 1, number]
+}
+
+/// Who sends the markers behind a socket.
+pub const fn marking_station(socket: usize) -> [u8; 6] {
+    [2, 0, 0, 0, 2, socket as u8]
+}
+
+/// A frame with a type for experiments.
+pub fn frame(to: [u8; 6], from: [u8; 6], payload: &[u8]) -> Vec<u8> {
+    [&to[..], &from, &EXPERIMENT, payload].concat()
+}
+
+/// Sends frames at one of the sockets and returns what came out at each of them, that one left
+/// out: its own list is empty.
+///
+/// # Panics
+///
+/// If a socket does not send, or the marker does not arrive at all of the others.
+pub fn exchange(
+    sockets: &mut [FrameSocket],
+    from: usize,
+    frames: &[impl AsRef<[u8]>],
+) -> Vec<Vec<Vec<u8>>> {
+    static MARKERS: AtomicU64 = AtomicU64::new(0);
+    let number = MARKERS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let marker = frame(BROADCAST, marking_station(from), &[&number[..], &[0; 38]].concat());
+    for frame in frames.iter().map(AsRef::as_ref).chain([&marker[..]]) {
+        let len = frame.len();
+        sockets[from].send(frame).unwrap_or_else(|e| {
+            panic!("a frame of {len} octets leaves socket {from}: {}", netlab::explain(&e))
+        });
+    }
+    let others = sockets.iter_mut().enumerate();
+    others
+        .map(|(at, socket)| if at == from { Vec::new() } else { receive(socket, at, &marker) })
+        .collect()
+}
+
+/// What a socket receives until the marker comes.
+fn receive(socket: &mut FrameSocket, at: usize, marker: &[u8]) -> Vec<Vec<u8>> {
+    let mut received = Vec::new();
+    loop {
+        let frame = socket.recv(PATIENCE).expect("the link is up");
+        match frame.unwrap_or_else(|| panic!("the marker arrives at socket {at}")) {
+            frame if frame == marker => return received,
+            frame => received.push(frame),
+        }
+    }
+}

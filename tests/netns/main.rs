@@ -1,0 +1,10 @@
+//! The switch between real hosts: TAPs of the kernel in network namespaces, and the traffic that
+//! hosts really make. Needs root; see `lab.rs` for what stands in each test.
+
+mod child;
+mod devices;
+mod frames;
+mod lab;
+mod stations;
+mod stream;
+mod traffic;
