@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd, AsRawFd},
     process::{self, Stdio},
+    slice,
 };
 
 use netlab::{NEVER, Namespace, tap_persistent, transfer_tcp, tun_persistent};
@@ -118,7 +119,11 @@ fn host_that_was_down_for_a_while_is_served_again() {
         });
         let mut sockets = lab.sockets();
         let hello = frame(BROADCAST, station(1), &[round]);
-        assert_eq!(exchange(&mut sockets, 2, &[&hello])[0], [hello.clone()], "round {round}");
+        assert_eq!(
+            exchange(&mut sockets, 2, &[&hello])[0],
+            slice::from_ref(&hello),
+            "round {round}"
+        );
         assert_eq!(exchange(&mut sockets, 0, &[&hello])[2], [hello], "round {round}");
     }
     let port = lab.port(2);

@@ -1,7 +1,7 @@
 //! Where the switch believes stations to be: moves, ageing and floods of addresses.
 
 use std::{
-    fs,
+    fs, slice,
     time::{Duration, Instant},
 };
 
@@ -32,7 +32,7 @@ fn station_that_moved_is_found_at_once() {
         let hello = frame(BROADCAST, station(1), &[round]);
         assert_eq!(exchange(&mut sockets, at, &[&hello])[2], [hello]);
         let received = exchange(&mut sockets, 2, &[&to_it]);
-        assert_eq!(received[at], [to_it.clone()], "round {round}");
+        assert_eq!(received[at], slice::from_ref(&to_it), "round {round}");
         assert_eq!(received[1 - at], NOTHING, "round {round}");
     }
     assert_eq!(lab.count(0, Counter::LearnMoved) + lab.count(1, Counter::LearnMoved), 19);
@@ -77,7 +77,7 @@ fn silent_station_is_forgotten_and_its_frames_are_flooded() {
         let spoke = Instant::now();
         exchange(&mut sockets, 0, &[&hello]);
         let received = exchange(&mut sockets, 2, &[&to_it]);
-        assert_eq!(received[0], [to_it.clone()]);
+        assert_eq!(received[0], slice::from_ref(&to_it));
         if spoke.elapsed() < AGEING * 9 / 10 {
             assert_eq!(received[1], NOTHING, "it is known, and so are its frames' ways");
             break spoke;
