@@ -223,6 +223,8 @@ impl<P: Port> Loop<P> {
                         self.ignore(queue);
                     }
                     self.worker.detach(port);
+                    // Port and queue may be others' numbers when this would be said.
+                    self.unsaid.retain(|lost| lost.port != port);
                 }
                 // Nobody waits any more: that is his affair.
                 Command::Done { done } => drop(done.try_send(())),

@@ -133,6 +133,8 @@ pub struct Handle<P: Port> {
     ports: Vec<Option<Attached<P::Tx>>>,
     departed: Vec<PortReport>,
     notices: Receiver<Notice>,
+    /// Notices that were taken out of the channel and not looked at yet.
+    unheard: Vec<Notice>,
 }
 
 /// One worker, as the control plane sees it.
@@ -187,6 +189,7 @@ pub fn start<P: Port>(config: &SwitchConfig) -> io::Result<Handle<P>> {
         ports: Vec::new(),
         departed: Vec::new(),
         notices,
+        unheard: Vec::new(),
     };
     for number in 0..config.workers {
         let (commands, taken) = bounded(COMMANDS_MAX);
@@ -284,6 +287,11 @@ impl<P: Port> Handle<P> {
         }
         self.finish();
         self.fdb.detach(port);
+        // A worker may have found it gone. Heard later, that would be said of another port, which
+        // has its number by then.
+        let others = |notice: &Notice| !matches!(notice, Notice::Lost(lost) if lost.port == port);
+        self.unheard.extend(self.notices.try_iter());
+        self.unheard.retain(others);
         for number in &attached.served_by {
             self.workers[*number].queues -= 1;
         }
@@ -300,7 +308,9 @@ impl<P: Port> Handle<P> {
     /// table. Returns what happened.
     pub fn tend(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        while let Ok(notice) = self.notices.try_recv() {
+        loop {
+            let notice = self.unheard.pop().or_else(|| self.notices.try_recv().ok());
+            let Some(notice) = notice else { break };
             match notice {
                 Notice::Died => events.push(Event::WorkerDied),
                 // Several halves may have found the same; the first tells.
@@ -487,5 +497,24 @@ mod tests {
         assert!(handle.tend().is_empty());
         assert_eq!(handle.fdb().used_by(b), 0);
         assert!(handle.name(b).is_none());
+    }
+
+    #[test]
+    fn port_with_the_number_of_one_that_was_gone_stays() {
+        let mut handle = started(2);
+        let (_, mut host_a) = plug(&mut handle, "a");
+        let (b, mut host_b) = plug(&mut handle, "b");
+        host_b.unplug();
+        let begin = Instant::now();
+        while handle.notices.is_empty() {
+            assert!(begin.elapsed() < PATIENCE, "a worker finds it gone");
+        }
+        handle.remove(b);
+        let (c, mut host_c) = plug(&mut handle, "c");
+        assert_eq!(c, b);
+        assert!(handle.tend().is_empty());
+        assert_eq!(handle.name(c), Some("c"));
+        host_a.put(BROADCAST);
+        assert_eq!(take(&mut host_c), BROADCAST);
     }
 }
