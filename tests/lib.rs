@@ -1,7 +1,9 @@
 //! What the tests share: the program, built before it is run, the check that a test which needs
-//! privilege has it, and a switch that the test moves by hand ([`bench`]).
+//! privilege has it, frames from files ([`captures`]), and a switch that the test moves by hand
+//! ([`bench`]).
 
 pub mod bench;
+pub mod captures;
 
 pub mod exchange;
 

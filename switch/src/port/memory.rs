@@ -55,8 +55,12 @@ impl Memory {
 
     /// Takes the next frame out of the cable, its virtio-net header first.
     pub fn take_wire(&mut self) -> Option<Vec<u8>> {
+        let mut line = lock(&self.receive);
+        if line.count == 0 {
+            return None;
+        }
         let mut wire = vec![0; WIRE_MAX];
-        let len = lock(&self.receive).take(&mut wire)?;
+        let len = line.take(&mut wire)?;
         wire.truncate(len);
         Some(wire)
     }
