@@ -1,0 +1,41 @@
+//! Writes inputs for the fuzz targets to begin with, from our corpus and from the captures of
+//! the folder that `USWITCH_FRAMES` names: `seeds FOLDER`. It needs nothing but rustc.
+
+use std::{env, fs, io, path::Path};
+
+use captures::{FRAMES_VARIABLE, captures, corpus};
+
+#[path = "../captures.rs"]
+#[allow(dead_code)]
+mod captures;
+
+/// Frames in one input of the target `frame`.
+const FRAMES_MAX: usize = 8;
+/// No offloads.
+const VNET_HEADER: [u8; 12] = [0; 12];
+
+fn main() -> io::Result<()> {
+    let folder = env::args().nth(1).ok_or(io::Error::other("usage: seeds FOLDER"))?;
+    let folder = Path::new(&folder);
+    fs::create_dir_all(folder)?;
+    let mut files = corpus(Path::new("../corpus"))?;
+    if let Some(frames) = env::var_os(FRAMES_VARIABLE) {
+        files.extend(captures(&Path::new("../..").join(frames))?);
+    }
+    for file in files {
+        for (number, frames) in file.frames.chunks(FRAMES_MAX).enumerate() {
+            fs::write(folder.join(format!("{}-{number}", file.name)), input(frames))?;
+        }
+    }
+    Ok(())
+}
+
+/// An input as `frame.rs` reads it: settings, then the frames from one port after the other.
+fn input(frames: &[Vec<u8>]) -> Vec<u8> {
+    let records = frames.iter().enumerate().map(|(index, frame)| {
+        let len = (VNET_HEADER.len() + frame.len()).min(u16::MAX.into());
+        let [low, high] = (len as u16).to_le_bytes();
+        [&[index as u8, low, high], &VNET_HEADER[..], frame].concat()
+    });
+    std::iter::once(vec![0]).chain(records).collect::<Vec<_>>().concat()
+}
