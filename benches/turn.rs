@@ -1,0 +1,84 @@
+//! What a worker's turn costs between two cables in memory: receive a batch, decide, send. The
+//! frames are copied in and out of the cable, so this is the switch without any system call.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use uswitch::{
+    bridge::{Bridge, GroupForward},
+    fdb::{Fdb, FdbConfig, Tick},
+    frame::BATCH_MAX,
+    offload::VNET_HEADER_LEN,
+    port::{
+        Port, PortId,
+        memory::{Memory, cable},
+    },
+    stats::PortCounters,
+    worker::Worker,
+};
+
+/// Frames in a batch and octets of each: as many of 65,000 as a worker's arena holds.
+const BATCHES: [(usize, usize); 3] = [(BATCH_MAX, 60), (BATCH_MAX, 1514), (3, 65_000)];
+const NOW: Tick = Tick(0);
+
+criterion_group!(benches, turn);
+criterion_main!(benches);
+
+fn turn(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("turn/unicast");
+    for (frames, octets) in BATCHES {
+        let mut bench = Bench::new();
+        group.throughput(Throughput::Elements(frames as u64));
+        group.bench_function(format!("{frames}_frames_of_{octets}_octets"), |bencher| {
+            bencher.iter_custom(|turns| (0..turns).map(|_| bench.turn(frames, octets)).sum());
+        });
+    }
+    group.finish();
+}
+
+/// A worker with two ports, and the hosts at their other ends, who know each other.
+struct Bench {
+    worker: Worker<Memory>,
+    hosts: [Memory; 2],
+    wire: Vec<u8>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let fdb = Arc::new(Fdb::new(&FdbConfig::default()));
+        let mut worker = Worker::new(Bridge::new(fdb.clone(), GroupForward::Standard));
+        let hosts = [0, 1].map(|index| {
+            let (host, plug) = cable(65_535, BATCH_MAX);
+            let (mut rx, tx) = plug.split().expect("a cable can be split");
+            let (port, counters) = (PortId::new(index), Arc::new(PortCounters::default()));
+            fdb.attach(port, None);
+            worker.attach(port, tx, counters.clone());
+            worker.receive(port, rx.remove(0), counters);
+            host
+        });
+        let mut bench = Bench { worker, hosts, wire: Vec::new() };
+        bench.hosts[1].put(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5]);
+        bench.worker.turn(1, NOW);
+        bench.hosts[0].discard();
+        bench
+    }
+
+    /// How long one turn takes.
+    fn turn(&mut self, frames: usize, octets: usize) -> Duration {
+        self.wire.clear();
+        self.wire.resize(VNET_HEADER_LEN, 0);
+        self.wire.extend([2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
+        self.wire.resize(VNET_HEADER_LEN + octets, 0x5a);
+        for _ in 0..frames {
+            assert!(self.hosts[0].put_wire(&self.wire), "the cable has room");
+        }
+        let begin = Instant::now();
+        let moved = self.worker.turn(0, NOW);
+        let taken = begin.elapsed();
+        assert_eq!((moved, self.hosts[1].discard()), (frames, frames), "all frames pass");
+        taken
+    }
+}
