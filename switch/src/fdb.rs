@@ -16,7 +16,7 @@
 //!    who puts a port into a word has taken from its count before.
 //! 2. An age is stored only by one who *before* has seen the slot empty or with his own entry. He
 //!    may be late, and the slot another's by then. But then that entry is younger than his look
-//!    and his `now`, so it never lives longer for it. It may look older: a flood, and it is learned.
+//!    and his `now`, so it never lives longer for it. It may look older: a flood, no more.
 //! 3. To use an entry, read the age before the word. Who wrote that age had seen the word as it
 //!    was, or an earlier one; so the word read now is at least as young as the age says, however
 //!    often the slot was emptied and filled between. A stale entry is never used, swept or not.
@@ -32,7 +32,7 @@
 //!
 //! **Ugly.** Both buckets of a key may be full while others are empty: [`Learn::Full`], for less
 //! than one address in a thousand at capacity. An unknown address costs two cache lines. A
-//! static entry, when needed, is an age that no tick has (`u32::MAX`), for learn and sweep to spare.
+//! static entry, when needed, is an age that no tick has (`u32::MAX`), for learn and sweep to heed.
 
 mod atomic;
 mod bucket;
