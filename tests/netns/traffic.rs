@@ -128,7 +128,7 @@ fn iperf3_runs_from_host_to_host() {
         let listen = || Command::new("iperf3").args(arguments).stdout(Stdio::null()).spawn();
         let _listening = Running(server.namespace.run(listen).unwrap().unwrap());
         let begin = Instant::now();
-        let arguments = ["--client", &address, "--bytes", "32M", "--json"];
+        let arguments = ["--client", &address, "--bytes", "32M"];
         let output = loop {
             let run = || Command::new("iperf3").args(arguments).output();
             let output = client.namespace.run(run).unwrap().unwrap();
