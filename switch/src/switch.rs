@@ -21,7 +21,7 @@ use crate::{
     fdb::{Fdb, FdbConfig, Tick},
     port::{KernelDrops, PORTS_MAX, Port, PortId, Tx},
     run::{Bell, Command, Loop, Notice},
-    stats::{PortCounters, PortStats},
+    stats::{Counter, PortCounters, PortStats},
     worker::Worker,
 };
 
@@ -422,17 +422,17 @@ impl<T: Tx> Attached<T> {
             stats.merge(&block.read());
         }
         let name = self.name.clone();
-        PortReport { port, name, attached: true, stats, kernel: self.tx.kernel_drops() }
+        let mut kernel = self.tx.kernel_drops();
+        // A device that is down counts what it refuses as dropped: that is told as `tx_down`.
+        kernel.tx = kernel.tx.saturating_sub(stats.get(Counter::TxDown));
+        PortReport { port, name, attached: true, stats, kernel }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        port::memory::{Memory, cable},
-        stats::Counter,
-    };
+    use crate::port::memory::{Memory, cable};
 
     const BROADCAST: &[u8] = b"\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5hello";
     const PATIENCE: Duration = Duration::from_secs(10);

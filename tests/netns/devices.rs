@@ -132,6 +132,24 @@ fn host_that_was_down_for_a_while_is_served_again() {
 }
 
 #[test]
+fn frame_that_a_device_refuses_while_it_is_down_is_told_once() {
+    const FRAMES: u64 = 20;
+    if !privileged() {
+        return;
+    }
+    let lab = Lab::new(&Plan::quiet(2));
+    lab.hosts[1].namespace.links().unwrap().set_down(TAP).unwrap();
+    let socket = lab.hosts[0].socket();
+    for number in 0..FRAMES {
+        socket.send(&frame(BROADCAST, station(1), &number.to_be_bytes())).unwrap();
+    }
+    eventually("all were refused", || lab.count(1, Counter::TxDown) == FRAMES);
+    assert_eq!(lab.hosts[1].link().counters.rx_dropped, FRAMES, "the kernel counts them too");
+    assert_eq!(lab.port(1).kernel.tx, 0);
+    lab.finish();
+}
+
+#[test]
 fn persistent_device_stays_and_created_one_vanishes() {
     if !privileged() {
         return;
