@@ -7,6 +7,11 @@
 //! The descriptor outlives what happens to the device: it may be moved to another network
 //! namespace, renamed, taken down and up again. When it is deleted, reads say EBADFD, and the
 //! port is gone. What needs the name (counters of the kernel) asks for it each time.
+//!
+//! A descriptor of /dev/net/tun keeps the namespace alive in which it was opened, and the device
+//! can be made nowhere else. So with `netns` a namespace whose name was deleted and whose last
+//! process ended lives on, silent, until the port is removed. (One to which the device was moved
+//! later dies, and the device with it.)
 
 use std::{
     error, fmt, io,
