@@ -53,13 +53,15 @@ pub enum Figure {
     CpuAll,
     /// Processor that its processes take when nothing is sent, in percent.
     Idle,
+    /// Peak of its first process's resident memory in MiB, 64 KB frames included.
+    Peak,
 }
 
 /// The figures of one round.
 pub type Figures = [f64; Figure::ALL.len()];
 
 impl Figure {
-    pub const ALL: [Figure; 8] = [
+    pub const ALL: [Figure; 9] = [
         Figure::Tcp1,
         Figure::Tcp4,
         Figure::Small,
@@ -68,6 +70,7 @@ impl Figure {
         Figure::Cpu,
         Figure::CpuAll,
         Figure::Idle,
+        Figure::Peak,
     ];
 
     /// A column's title.
@@ -81,6 +84,7 @@ impl Figure {
             Figure::Cpu => "CPU ns",
             Figure::CpuAll => "machine ns",
             Figure::Idle => "idle %",
+            Figure::Peak => "peak MiB",
         }
     }
 }
@@ -98,7 +102,7 @@ pub fn round(contender: &mut Contender, trial: &Trial) -> io::Result<Figures> {
     if contender.polls {
         contender.signal(Signal::SIGSTOP);
     }
-    Ok([tcp1, tcp4, small, median, p99, cpu, cpu_all, idle])
+    Ok([tcp1, tcp4, small, median, p99, cpu, cpu_all, idle, peak(contender)?])
 }
 
 fn idle(contender: &Contender, trial: &Trial) -> io::Result<f64> {
@@ -169,6 +173,15 @@ fn cpu_of(contender: &Contender) -> io::Result<Duration> {
         }
     }
     Ok(Duration::from_nanos(nanos))
+}
+
+/// VmHWM of proc_pid_status(5), which is in units of 1024 octets.
+fn peak(contender: &Contender) -> io::Result<f64> {
+    let Some(first) = contender.processes.first() else { return Ok(0.0) };
+    let status = fs::read_to_string(format!("/proc/{}/status", first.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let kibibytes = line.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
+    Ok(kibibytes.unwrap_or_default() / 1024.0)
 }
 
 /// Processor time that the machine has spent busy (proc_stat(5)): all but idle and iowait.

@@ -15,13 +15,13 @@ pub enum Goal {
 
 /// Medians of all rounds, a line a contender.
 pub fn print_medians(names: &[&str], figures: &[Vec<Figures>]) {
-    print!("{:<26}", "median of rounds");
+    print!("{:<25}", "median of rounds");
     for figure in Figure::ALL {
         print!("{:>12}", figure.name());
     }
     println!();
     for (name, rounds) in names.iter().zip(figures) {
-        print!("{name:<26}");
+        print!("{name:<25}");
         for figure in Figure::ALL {
             let samples = rounds.iter().map(|round| round[figure as usize]).collect();
             print!("{:>12.2}", median(samples));
