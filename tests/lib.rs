@@ -1,6 +1,6 @@
 //! What the tests share: the program, built before it is run, the check that a test which needs
 //! privilege has it, frames from files ([`captures`]), and a switch that the test moves by hand
-//! ([`bench`]).
+//! ([`mod@bench`]).
 
 pub mod bench;
 pub mod captures;
