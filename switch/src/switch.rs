@@ -435,6 +435,7 @@ mod tests {
     use crate::port::memory::{Memory, cable};
 
     const BROADCAST: &[u8] = b"\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5hello";
+    const ANSWER: &[u8] = b"\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x02\x88\xb5hello";
     const PATIENCE: Duration = Duration::from_secs(10);
 
     fn started(workers: usize) -> Handle<Memory> {
@@ -483,8 +484,9 @@ mod tests {
         let mut handle = started(2);
         let (_, mut host_a) = plug(&mut handle, "a");
         let (b, mut host_b) = plug(&mut handle, "b");
-        host_b.put(BROADCAST);
+        host_b.put(ANSWER);
         take(&mut host_a);
+        assert_eq!(handle.fdb().used_by(b), 1);
         host_b.unplug();
         let begin = Instant::now();
         let mut events = Vec::new();
@@ -516,5 +518,21 @@ mod tests {
         assert_eq!(handle.name(c), Some("c"));
         host_a.put(BROADCAST);
         assert_eq!(take(&mut host_c), BROADCAST);
+    }
+
+    #[test]
+    fn report_adds_up_what_all_workers_counted_for_a_port() {
+        let mut handle = started(2);
+        let (_, mut host_a) = plug(&mut handle, "a");
+        let (_, mut host_b) = plug(&mut handle, "b");
+        host_a.put(BROADCAST);
+        take(&mut host_b);
+        host_b.put(ANSWER);
+        take(&mut host_a);
+        // What one of them receives for a port, the other sends to it.
+        for port in handle.stop().ports {
+            let counts = [Counter::RxFrames, Counter::TxFrames].map(|c| port.stats.get(c));
+            assert_eq!(counts, [1, 1], "{}", port.name);
+        }
     }
 }
