@@ -901,8 +901,8 @@ mod loom_tests {
 
     /// Runs `test` with a fresh table of four entries and two ports in each execution. So many
     /// times at the most a worker is interrupted where it need not be: without a bound it would
-    /// take hours, and these find what we broke on purpose: a slot's orderings, the fence, the order of
-    /// word and age, every count taken or given back.
+    /// take hours, and these find what we broke on purpose: a slot's orderings, the fence, the
+    /// order of word and age, every count taken or given back.
     fn explore(interruptions: usize, quota: u32, test: impl Fn(Arc<Fdb>) + Sync + Send + 'static) {
         let mut builder = Builder::new();
         builder.preemption_bound = Some(interruptions);
