@@ -12,7 +12,9 @@ cd "$(dirname "$0")"
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(sed -n 's/^name = "\(.*\)"$/\1/p' Cargo.toml | tail -n +2)
+if [ ${#targets[@]} -eq 0 ]; then
+    mapfile -t targets < <(sed -n '/^\[\[bin/,$s/^name = "\(.*\)"$/\1/p' Cargo.toml)
+fi
 
 if ! command -v cargo-fuzz >/dev/null; then
     cargo install --locked --quiet cargo-fuzz

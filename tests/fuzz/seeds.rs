@@ -14,6 +14,14 @@ const FRAMES_MAX: usize = 8;
 /// No offloads.
 const VNET_HEADER: [u8; 12] = [0; 12];
 
+/// Command lines as `spec.rs` reads them.
+const WORDS: [&str; 4] = [
+    "Ptap0,tap1,tap2\nwauto\n",
+    "ptap:tap0,netns=h1,mtu=9000,mac=02:00:00:00:00:01,queues=4,persist=on,name=a,quota=64\n",
+    "Pa,b\nm1500\nw2\nc0-1,5\nb50\na300\ns4096\nq512\ngwire\n",
+    "tap:tap0,name=x\nPa,a\nm0\nbalways\ngstandard\n",
+];
+
 fn main() -> io::Result<()> {
     let folder = env::args().nth(1).ok_or(io::Error::other("usage: seeds FOLDER"))?;
     let folder = Path::new(&folder);
@@ -21,6 +29,9 @@ fn main() -> io::Result<()> {
     let mut files = corpus(Path::new("../corpus"))?;
     if let Some(frames) = env::var_os(FRAMES_VARIABLE) {
         files.extend(captures(&Path::new("../..").join(frames))?);
+    }
+    for (number, words) in WORDS.iter().enumerate() {
+        fs::write(folder.join(format!("words-{number}")), words)?;
     }
     for file in files {
         for (number, frames) in file.frames.chunks(FRAMES_MAX).enumerate() {
