@@ -64,6 +64,7 @@ const ATOMICS: Exceptions = &[
     ("switch/src/program/demo.rs", "whether somebody wishes the end"),
     ("switch/src/program/demo/measure.rs", "counts of the load's threads, and their end"),
     ("switch/src/program/signals.rs", "a signal handler may do nothing else"),
+    ("benches/fdb.rs", "the contenders share a table between threads, as the workers do"),
     ("benches/tap/measure.rs", "counts of the load's threads"),
     ("tools/netlab/src/test.rs", "numbers for names that no other test has"),
     ("tools/netlab/src/traffic/frames.rs", "counts of a sender and a sink, and their end"),
