@@ -4,7 +4,7 @@
 //! ```text
 //! cargo bench -p uswitch-benches --bench tap                 seven rounds, some minutes
 //! cargo bench -p uswitch-benches --bench tap -- --quick      one short round
-//! cargo bench -p uswitch-benches --bench tap -- --rounds 21 --only sleep
+//! cargo bench -p uswitch-benches --bench tap -- --rounds 21 --only "sleep|kernel"
 //! ```
 //!
 //! A contender is idle, or stopped if it polls, while another is measured. A ratio is the median
@@ -82,13 +82,14 @@ fn number(argument: Option<String>) -> usize {
 /// All who take part, and how each is started. The order is the order within a round.
 fn contenders(options: &Options) -> io::Result<Vec<Contender>> {
     type Start = fn(&'static str) -> io::Result<Option<Contender>>;
-    let all: [(&str, Start); 10] = [
+    let all: [(&str, Start); 11] = [
         ("bare, 2 threads, sleep", |name| Contender::bare(name, Loop::Pair, Wait::Sleep)),
         ("switch, 2 workers, sleep", |name| Contender::switch(name, 2, Wait::Sleep)),
         ("bare, 1 thread, sleep", |name| Contender::bare(name, Loop::Single, Wait::Sleep)),
         ("switch, 1 worker, sleep", |name| Contender::switch(name, 1, Wait::Sleep)),
         ("bare, 1 thread, poll", |name| Contender::bare(name, Loop::Single, Wait::Always)),
         ("switch, 1 worker, poll", |name| Contender::switch(name, 1, Wait::Always)),
+        ("switch, 1 worker, 50 us", |name| Contender::switch(name, 1, Wait::Spin)),
         ("switch, 2 workers, 50 us", |name| Contender::switch(name, 2, Wait::Spin)),
         ("kernel bridge", |name| Contender::kernel_bridge(name)),
         ("VDE", |name| peers::vde(name)),
@@ -96,7 +97,8 @@ fn contenders(options: &Options) -> io::Result<Vec<Contender>> {
     ];
     let mut contenders = Vec::new();
     for (name, start) in all {
-        if options.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+        let wanted = |only: &String| only.split('|').any(|part| name.contains(part));
+        if !options.only.as_ref().is_none_or(wanted) {
             continue;
         }
         match start(name)? {
