@@ -42,14 +42,14 @@ fn batch(criterion: &mut Criterion) {
         group.bench_function(id(addresses, ports), |bencher| {
             bencher.iter_custom(|frames| {
                 load.time(frames, |bridge, batches| {
+                    let mut addressed = [None; BATCH_MAX];
                     for (ingress, batch) in batches {
-                        let mut addressed = [None; BATCH_MAX];
                         for (addressed, frame) in addressed.iter_mut().zip(batch) {
                             *addressed = bridge.parse(frame);
                         }
-                        for addressed in addressed {
-                            black_box(bridge.decide(*ingress, addressed, NOW));
-                        }
+                        bridge.decide_all(*ingress, &addressed, NOW, |_, decision| {
+                            black_box(decision);
+                        });
                     }
                 })
             });

@@ -6,7 +6,8 @@
 //! learned under VLAN 0, and tags pass through as part of the frame.
 //!
 //! A frame is looked at twice, so that memory has time to answer in between: [`Bridge::parse`]
-//! for all frames of a batch, which asks for the cache lines, then [`Bridge::decide`] for all.
+//! for all frames of a batch, which finds their places in the table, then [`Bridge::decide_all`],
+//! which asks for the cache lines of frames to come while it decides.
 
 use std::sync::Arc;
 
@@ -19,6 +20,11 @@ use crate::{
 
 /// The VLAN under which a bridge that is not aware of VLANs learns.
 const VLAN_UNAWARE: u16 = 0;
+
+/// So many frames before its own decision a frame's cache lines are asked for. A processor has some
+/// twenty on their way at a time and forgets what it is asked for beyond: for all 64 frames at
+/// once, a decision among 1 M addresses took 1.6 times as long, among 64 k 1.3 times.
+const AHEAD: usize = 12;
 
 /// What happens to frames for 01-80-C2-00-00-00 to -0F.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,19 +78,42 @@ impl Bridge {
         Bridge { fdb, group_forward }
     }
 
-    /// Reads a frame's header and begins to fetch what [`Bridge::decide`] will ask for.
-    /// `None`: a runt.
+    /// Reads a frame's header and finds where the table has its addresses. `None`: a runt.
     #[inline]
     pub fn parse(&self, octets: &[u8]) -> Option<Addressed> {
         let header = Header::parse(octets)?;
         let source = self.fdb.place(VLAN_UNAWARE, header.source);
         let destination = self.fdb.place(VLAN_UNAWARE, header.destination);
-        self.fdb.prefetch(source);
-        self.fdb.prefetch(destination);
         Some(Addressed { header, source, destination })
     }
 
-    /// Learns the source and decides where the frame goes. Of a batch, in order of arrival.
+    /// Decides about all frames of a batch in order of arrival, and hands each decision with the
+    /// frame's number to `sort`.
+    #[inline]
+    pub fn decide_all(
+        &self,
+        ingress: PortId,
+        batch: &[Option<Addressed>],
+        now: Tick,
+        mut sort: impl FnMut(usize, Decision),
+    ) {
+        batch.iter().take(AHEAD).flatten().for_each(|coming| self.prefetch(coming));
+        for (index, frame) in batch.iter().enumerate() {
+            if let Some(Some(coming)) = batch.get(index + AHEAD) {
+                self.prefetch(coming);
+            }
+            sort(index, self.decide(ingress, *frame, now));
+        }
+    }
+
+    /// Begins to fetch what [`Bridge::decide`] will ask for.
+    #[inline]
+    fn prefetch(&self, frame: &Addressed) {
+        self.fdb.prefetch(frame.source);
+        self.fdb.prefetch(frame.destination);
+    }
+
+    /// Learns the source and decides where the frame goes.
     #[inline]
     pub fn decide(&self, ingress: PortId, frame: Option<Addressed>, now: Tick) -> Decision {
         let drop = |reason, learn| Decision { verdict: Verdict::Drop(reason), learn };

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! rx.recv()        the kernel writes into our arena                     port/
-//! bridge.parse()   header, and the table's cache lines on their way     bridge.rs
+//! bridge.parse()   two addresses, and where the table has them          bridge.rs
 //! bridge.decide()  learn the source, look up the destination            fdb.rs
 //! Egress::sort()   one bit for each frame in the mask of its port       here
 //! tx.send()        one call a port with all its frames, in order        port/
@@ -160,8 +160,7 @@ fn decide<T: Tx>(
     tally: &mut PortStats,
 ) {
     let others = egress.others(ingress);
-    for (index, addressed) in addressed.iter().enumerate() {
-        let decision = bridge.decide(ingress, *addressed, now);
+    bridge.decide_all(ingress, addressed, now, |index, decision| {
         match decision.learn {
             None | Some(Learn::Known) => {}
             Some(Learn::New) => tally.add(Counter::LearnNew, 1),
@@ -182,7 +181,7 @@ fn decide<T: Tx>(
             Verdict::Forward(_) => tally.add(Reason::Detached.into(), 1),
             Verdict::Drop(reason) => tally.add(reason.into(), 1),
         }
-    }
+    });
 }
 
 /// The sending halves, and for each the frames of this turn that leave by it.

@@ -92,6 +92,8 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/worker.rs", "Outlet::send"),
     ("switch/src/worker.rs", "Outlet::oversize"),
     ("switch/src/bridge.rs", "Bridge::parse"),
+    ("switch/src/bridge.rs", "Bridge::decide_all"),
+    ("switch/src/bridge.rs", "Bridge::prefetch"),
     ("switch/src/bridge.rs", "Bridge::decide"),
     ("switch/src/frame.rs", "Header::parse"),
     ("switch/src/frame.rs", "Arena::fill"),
