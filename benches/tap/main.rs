@@ -4,7 +4,7 @@
 //! ```text
 //! cargo bench -p uswitch-benches --bench tap                 seven rounds, some minutes
 //! cargo bench -p uswitch-benches --bench tap -- --quick      one short round
-//! cargo bench -p uswitch-benches --bench tap -- --rounds 21 --only "sleep|kernel"
+//! cargo bench -p uswitch-benches --bench tap -- --rounds 21 --only "sleep|kernel" --small
 //! ```
 //!
 //! A contender is idle, or stopped if it polls, while another is measured. A ratio is the median
@@ -53,7 +53,7 @@ fn options() -> Options {
     let seconds = |s| Duration::from_secs_f64(s);
     let mut options = Options {
         rounds: ROUNDS,
-        trial: Trial { duration: seconds(1.0), trips: 3000 },
+        trial: Trial { duration: seconds(1.0), trips: 3000, small_only: false },
         only: None,
     };
     let mut arguments = env::args().skip(1);
@@ -61,8 +61,9 @@ fn options() -> Options {
         match argument.as_str() {
             "--quick" | "--test" => {
                 options.rounds = 1;
-                options.trial = Trial { duration: seconds(0.1), trips: 100 };
+                options.trial = Trial { duration: seconds(0.1), trips: 100, ..options.trial };
             }
+            "--small" => options.trial.small_only = true,
             "--rounds" => options.rounds = number(arguments.next()),
             "--seconds" => {
                 options.trial.duration = Duration::from_secs(number(arguments.next()) as u64)
