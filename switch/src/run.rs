@@ -92,7 +92,9 @@ impl Bell {
 
     /// The event came, if perhaps behind a flag that was already answered.
     fn heard(&self) {
-        self.rung.store(true, Ordering::Relaxed);
+        // Relaxed, but read and write in one: a plain store would come between what `ring` released
+        // and what `quiet` acquires.
+        self.rung.fetch_or(true, Ordering::Relaxed);
     }
 
     fn is_rung(&self) -> bool {
