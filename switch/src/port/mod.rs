@@ -82,6 +82,13 @@ pub trait Tx: Send + Sized + 'static {
     /// The largest payload that may leave, in octets, VLAN tags not counted. Asked once.
     fn mtu(&self) -> u32;
 
+    /// Whether it takes frames as they are, with what their senders left to be done. If not, the
+    /// worker completes checksums and cuts segments first, and `send` sees no frame with an
+    /// [`Offload`](crate::offload::Offload). Asked once.
+    fn takes_offloads(&self) -> bool {
+        true
+    }
+
     /// Another sending half of the same port, for the worker with this number.
     ///
     /// # Errors
