@@ -15,7 +15,8 @@
 //!    one thread, with no queue, lock, allocation or clock between.
 //! 5. [`switch`]: who runs the workers. [`switch::start`] gives a [`switch::Handle`] by which
 //!    ports come and go while frames flow; [`stats`] is what it reports.
-//! 6. [`topology`]: what there should be, read from text and checked whole.
+//! 6. [`topology`]: what there should be, read from text and checked whole; [`plug`]: what opens
+//!    it, and opens it again.
 //!
 //! A switch between two ends of two cables, in one program:
 //!
@@ -45,6 +46,7 @@ pub mod bridge;
 pub mod fdb;
 pub mod frame;
 pub mod offload;
+pub mod plug;
 pub mod port;
 mod run;
 pub mod stats;

@@ -7,7 +7,7 @@
 //! free for another.
 
 use std::{
-    io,
+    fmt, io,
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -95,6 +95,24 @@ pub enum Event {
     },
     /// A worker ended by a panic: our mistake. Its ports are served no more.
     WorkerDied,
+}
+
+impl fmt::Display for Event {
+    /// A sentence, the port's name first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Detached { name, error: Some(error), .. } => {
+                let reason = netlab::reason(error);
+                write!(f, "{name}: detached, its device is gone ({reason})")
+            }
+            Event::Detached { name, error: None, .. } => {
+                write!(f, "{name}: detached, its device is gone")
+            }
+            Event::WorkerDied => f.write_str(
+                "a worker has died, which is a mistake of ours; please report the message above",
+            ),
+        }
+    }
 }
 
 /// One port in a report.

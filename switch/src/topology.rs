@@ -3,20 +3,13 @@
 //! once, each a sentence that helps. Nothing here touches a device: the same words and the same
 //! machine give the same answer.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt,
-    ops::RangeInclusive,
-    str::FromStr,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
+mod kinds;
 mod spec;
 
-pub use spec::{
-    COMMON, DEVICE_NAME_MAX, KINDS, Kind, MTU_RANGE, PORT_NAME_MAX, PortKind, PortSpec,
-    QUEUES_RANGE, Setting, TapSpec,
-};
+pub use kinds::{COMMON, HostSpec, KINDS, Kind, PortKind, QUEUES_RANGE, Setting, TapSpec};
+pub use spec::{DEVICE_NAME_MAX, MTU_RANGE, PORT_NAME_MAX, PortSpec};
 
 use crate::{
     bridge::GroupForward,
@@ -128,7 +121,7 @@ impl Topology {
 fn ports(words: &Words, faults: &mut Faults) -> Vec<PortSpec> {
     let mtu = words.mtu.as_deref().map(|text| number(text, "", MTU_RANGE)).transpose();
     let mtu = faults.note("--mtu", mtu.map_err(Faults::from)).flatten();
-    let mut ports = Vec::new();
+    let mut ports: Vec<PortSpec> = Vec::new();
     for text in words.ports.iter().flat_map(|list| list.split(',')) {
         let spec = match text {
             "" => Err(Faults::from("a name is empty: there is a comma too many")),
@@ -147,9 +140,11 @@ fn ports(words: &Words, faults: &mut Faults) -> Vec<PortSpec> {
         let count = ports.len();
         faults.push(format!("{count} ports are too many: a switch has {PORTS_MAX} at the most"));
     }
-    for PortSpec { kind: PortKind::Tap(tap), .. } in &mut ports {
-        tap.mtu = tap.mtu.or(mtu);
-        tap.persist = tap.persist.or(words.persist.then_some(true));
+    for port in &mut ports {
+        port.mtu = port.mtu.or(mtu);
+        if let PortKind::Tap(tap) = &mut port.kind {
+            tap.persist = tap.persist.or(words.persist.then_some(true));
+        }
     }
     check_twice(&ports, faults);
     ports
@@ -158,18 +153,18 @@ fn ports(words: &Words, faults: &mut Faults) -> Vec<PortSpec> {
 /// No device may be given twice, nor may two ports have one name.
 fn check_twice(ports: &[PortSpec], faults: &mut Faults) {
     let mut devices = BTreeSet::new();
-    let mut names = HashMap::new();
+    let mut names = BTreeSet::new();
     let mut told = BTreeSet::new();
-    for PortSpec { name, kind: PortKind::Tap(tap), .. } in ports {
-        let TapSpec { device, netns, .. } = tap;
-        if !devices.insert((netns, device)) {
+    for PortSpec { name, netns, kind, .. } in ports {
+        let device = kind.device().map(|device| (netns, device));
+        if let Some((netns, device)) = device.filter(|device| !devices.insert(*device)) {
             if told.insert((netns, device)) {
                 faults.push(format!("the device `{device}` is given twice"));
             }
-        } else if let Some(other) = names.insert(name, device) {
+        } else if !names.insert(name) {
             faults.push(format!(
                 "two ports are named `{name}`; give one of them another name, as in \
-                 `--port {other},name={name}-2`"
+                 `,name={name}-2`"
             ));
         }
     }
@@ -214,10 +209,7 @@ fn absent(first: usize, last: usize, there: &[usize]) -> Option<usize> {
 /// How many workers: by default one for each processor, but not more than there are queues that
 /// they could serve.
 fn workers(text: &str, ports: &[PortSpec], cpus: usize) -> Result<usize, Faults> {
-    let queues = |port: &PortSpec| match &port.kind {
-        PortKind::Tap(tap) => usize::from(tap.queues),
-    };
-    let queues: usize = ports.iter().map(queues).sum();
+    let queues: usize = ports.iter().map(|port| port.kind.queues()).sum();
     if text == "auto" {
         return Ok(queues.min(cpus).clamp(1, WORKERS_MAX));
     }
@@ -442,8 +434,11 @@ mod tests {
             persist: true,
             ..words("tap0")
         });
-        let settings = topology.ports.iter().map(|PortSpec { kind: PortKind::Tap(tap), .. }| tap);
-        let settings: Vec<_> = settings.map(|tap| (tap.mtu, tap.persist)).collect();
+        let setting = |port: &PortSpec| {
+            let PortKind::Tap(tap) = &port.kind else { panic!("{port:?}") };
+            (port.mtu, tap.persist)
+        };
+        let settings: Vec<_> = topology.ports.iter().map(setting).collect();
         assert_eq!(settings, [(Some(1400), Some(true)), (Some(9000), Some(false))]);
     }
 
@@ -451,7 +446,7 @@ mod tests {
     fn all_faults_of_one_command_line_are_told_at_once() {
         let found = faults(&Words {
             ports: vec!["tap0,,mtu=1,a/b".into(), "tap0".into()],
-            port: vec!["pat:x".into(), "tap9,mtu=1,colour=red".into(), "t,quota=65".into()],
+            port: vec!["tapp:x".into(), "tap9,mtu=1,colour=red".into(), "t,quota=65".into()],
             mtu: some("65522"),
             persist: false,
             workers: some("0"),
@@ -470,9 +465,9 @@ mod tests {
                 "--ports: `mtu=1` looks like an option; those go with one port each, as in \
                  `--port tap0,mtu=1`",
                 "--ports: the device name `a/b` has a '/' in it",
-                "--port `pat:x`: there is no kind of port `pat`; there are: tap",
-                "--port `tap9,mtu=1,colour=red`: there is no option `colour`; a tap has: netns, \
-                 mtu, mac, queues, persist, name, quota",
+                "--port `tapp:x`: there is no kind of port `tapp`; did you mean `tap`?",
+                "--port `tap9,mtu=1,colour=red`: there is no option `colour`; a tap has: mac, \
+                 queues, persist, netns, mtu, name, quota",
                 "--port `tap9,mtu=1,colour=red`: mtu 1 is out of range: 68 to 65521",
                 "the device `tap0` is given twice",
                 "--cpus: processor 7 is not there, or not for us; there are 0,1,2,5",
@@ -500,7 +495,7 @@ mod tests {
         assert_eq!(
             faults(&port(["tap0,netns=a", "tap0,netns=b"])),
             ["two ports are named `tap0`; give one of them another name, as in \
-              `--port tap0,name=tap0-2`"]
+              `,name=tap0-2`"]
         );
         resolve(&port(["tap0,netns=a", "tap0,netns=b,name=tap1"]));
         assert_eq!(

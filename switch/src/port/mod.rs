@@ -6,6 +6,7 @@
 //! frame is refused (counted; never retried, never waited for); the port is gone (it detaches
 //! alone); it worked.
 
+pub mod any;
 pub mod datagram;
 pub mod memory;
 pub mod tap;

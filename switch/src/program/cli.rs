@@ -316,8 +316,8 @@ fn port_help() -> String {
 pub(crate) fn port_kinds() -> String {
     let mut lines = Vec::new();
     for kind in KINDS {
-        lines.push(format!("  {:<24}{}", format!("{}:{}", kind.name, kind.what), kind.about));
-        for Setting { name, value, about } in kind.options.iter().chain(COMMON) {
+        lines.push(format!("  {:<24}{}", kind.form(), kind.about));
+        for Setting { name, value, about, .. } in kind.options.iter().chain(COMMON) {
             lines.push(format!("    {:<22}{about}", format!("{name}={value}")));
         }
     }

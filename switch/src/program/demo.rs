@@ -72,7 +72,7 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
         Err(error) => {
             return failed(format_args!(
                 "signals cannot be listened to: {}",
-                output::reason(&error)
+                netlab::reason(&error)
             ));
         }
     };
@@ -112,7 +112,7 @@ fn perform(args: &DemoArgs, results: &mut Results, stop: &AtomicBool) -> Result<
     progress.end();
     let events = lab.events();
     results.status = Some(lab.stop());
-    measured.map_err(|error| output::reason(&error))?;
+    measured.map_err(|error| netlab::reason(&error))?;
     events.map_or(Ok(()), Err)
 }
 

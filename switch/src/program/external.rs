@@ -28,7 +28,7 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
     if error.kind() == ErrorKind::NotFound {
         return output::usage(&unknown(&name));
     }
-    output::complain(format_args!("`{program}` did not start: {}", output::reason(&error)));
+    output::complain(format_args!("`{program}` did not start: {}", netlab::reason(&error)));
     ExitCode::from(FAILURE)
 }
 

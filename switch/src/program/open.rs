@@ -1,17 +1,13 @@
-//! Ports, from their specs to what is open. All of them, or none: whoever asked for four ports and
-//! gets three would not notice for a long time.
+//! Opening the ports of a topology as a program does: with as many descriptors as they need, and
+//! with one sentence for all that failed alike.
 
 use std::collections::BTreeMap;
 
-use netlab::Namespace;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use uswitch::{
-    port::tap::{Tap, TapConfig},
-    switch::PortConfig,
-    topology::{PortKind, PortSpec, TapSpec, Topology},
+    plug::{Failure, Plugs},
+    topology::Topology,
 };
-
-use super::output;
 
 /// Names that a line shows at the most.
 const NAMES_SHOWN_MAX: usize = 8;
@@ -19,79 +15,28 @@ const NAMES_SHOWN_MAX: usize = 8;
 /// Descriptors beside those of ports and workers: standard streams, signals, netlink.
 const DESCRIPTORS_BESIDE: usize = 64;
 
-/// A port that is open.
-pub(crate) struct Opened {
-    pub(crate) config: PortConfig,
-    pub(crate) port: Tap,
-}
-
-/// Opens all ports of a topology.
+/// Opens all ports of a topology, or none.
 ///
 /// # Errors
 ///
-/// A sentence for each that did not open; those that did are closed again.
-pub(crate) fn open_all(topology: &Topology) -> Result<Vec<Opened>, Vec<String>> {
+/// A sentence for each that did not open.
+pub(crate) fn open_all(topology: &Topology) -> Result<Plugs, Vec<String>> {
     raise_descriptor_limit(topology);
-    let mut opened = Vec::new();
-    let mut failures = Vec::new();
-    for spec in &topology.ports {
-        match open(spec) {
-            Ok(port) => opened.push(port),
-            Err(why) => failures.push(Failure { name: &spec.name, why }),
-        }
-    }
-    if failures.is_empty() { Ok(opened) } else { Err(gather(&failures)) }
-}
-
-/// One line on what was done for a port.
-pub(crate) fn describe(opened: &Opened) -> String {
-    let Opened { config, port } = opened;
-    let done = if port.created() { "created" } else { "attached (it was there, and stays)" };
-    let offloads: Vec<_> = port.offloads().collect();
-    let offloads = match &*offloads {
-        [] => "no offloads".to_owned(),
-        names => format!("offloads {}", names.join(" ")),
-    };
-    format!("{}: {done}, MTU {}, {offloads}", config.name, port.mtu())
-}
-
-fn open(spec: &PortSpec) -> Result<Opened, String> {
-    let PortKind::Tap(TapSpec { device, netns, mtu, mac, queues, persist }) = &spec.kind;
-    let netns = netns.as_deref().map(Namespace::open).transpose();
-    let config = TapConfig {
-        name: device.clone(),
-        netns: netns.map_err(|error| output::reason(&error))?,
-        mtu: *mtu,
-        mac: *mac,
-        queues: *queues,
-        persist: persist.unwrap_or(false),
-    };
-    let port = Tap::open(&config).map_err(|error| {
-        let text = error.to_string();
-        // The port's name stands in front anyway.
-        text.strip_prefix(&format!("{device}: ")).map_or(text.clone(), str::to_owned)
-    })?;
-    let config = PortConfig { name: spec.name.clone(), quota: spec.quota };
-    Ok(Opened { config, port })
-}
-
-struct Failure<'a> {
-    name: &'a str,
-    why: String,
+    Plugs::open(&topology.ports).map_err(|failures| gather(&failures))
 }
 
 /// One sentence for each reason: what failed alike for a thousand ports is told once.
-fn gather(failures: &[Failure<'_>]) -> Vec<String> {
+fn gather(failures: &[Failure]) -> Vec<String> {
     let mut alike: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, Failure { name, why }) in failures.iter().enumerate() {
-        alike.entry(why.replace(name, "\0")).or_default().push(index);
+        alike.entry(why.replace(name.as_str(), "\0")).or_default().push(index);
     }
     let mut groups: Vec<_> = alike.into_values().collect();
     // In the order in which the ports were given.
     groups.sort();
     let tell = |group: Vec<usize>| {
         let Failure { name, why } = &failures[group[0]];
-        let others: Vec<_> = group[1..].iter().map(|index| failures[*index].name).collect();
+        let others: Vec<_> = group[1..].iter().map(|index| &*failures[*index].name).collect();
         match &*others {
             [] => format!("{name}: {why}"),
             others => format!("{name}: {why} (likewise {})", list(others)),
@@ -111,11 +56,7 @@ fn list(names: &[&str]) -> String {
 /// Lets this process have as many descriptors as the ports may need. If that is refused, opening
 /// will say at which port they ran out.
 fn raise_descriptor_limit(topology: &Topology) {
-    let queues: usize = topology
-        .ports
-        .iter()
-        .map(|PortSpec { kind: PortKind::Tap(tap), .. }| usize::from(tap.queues))
-        .sum();
+    let queues: usize = topology.ports.iter().map(|port| port.kind.queues()).sum();
     // A queue may cost a descriptor for each worker that waits on it or sends by it.
     let needed = queues * (1 + topology.switch.workers) + topology.ports.len();
     let needed = (needed + DESCRIPTORS_BESIDE) as u64;
@@ -135,7 +76,7 @@ mod tests {
 
     #[test]
     fn what_failed_alike_is_told_once() {
-        let failure = |name, why: &str| Failure { name, why: why.into() };
+        let failure = |name: &str, why: &str| Failure { name: name.into(), why: why.into() };
         let failures = [
             failure("tap0", "no permission: say `ip tuntap add tap0`"),
             failure("tap1", "it is a TUN"),

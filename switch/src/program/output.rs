@@ -49,19 +49,14 @@ pub(crate) fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            complain(format_args!("standard output could not be written: {}", reason(&error)));
+            complain(format_args!(
+                "standard output could not be written: {}",
+                netlab::reason(&error)
+            ));
             ExitCode::from(FAILURE)
         }
         _ => ExitCode::from(DONE),
     }
-}
-
-/// An error and what is behind it, in one line and without the system's number.
-pub(crate) fn reason(error: &io::Error) -> String {
-    let text = netlab::explain(error);
-    // It stands at the end, behind what the system itself said.
-    let end = text.find(" (os error ").unwrap_or(text.len());
-    text[..end].to_owned()
 }
 
 #[cfg(test)]
@@ -71,11 +66,5 @@ mod tests {
     #[test]
     fn a_complaint_is_one_line() {
         assert_eq!(one_line("é: a\nb \u{1b}[1m"), "é: a\\nb \\u{1b}[1m");
-    }
-
-    #[test]
-    fn the_number_of_an_error_is_left_out() {
-        assert_eq!(reason(&io::Error::from_raw_os_error(28)), "No space left on device");
-        assert_eq!(reason(&io::Error::other("a sentence")), "a sentence");
     }
 }

@@ -12,7 +12,8 @@ use crossbeam_channel::{Receiver, Select, TryRecvError};
 use uswitch::{
     bridge::GroupForward,
     fdb::{Entry, FdbConfig},
-    port::tap::Tap,
+    plug::{Change, Plugs},
+    port::{Port, any::AnyPort},
     switch::{self, BusyPoll, Event, Handle, SwitchConfig},
     sys,
     topology::{Faults, Topology},
@@ -20,7 +21,7 @@ use uswitch::{
 
 use super::{
     cli::Options,
-    open::{self, Opened},
+    open,
     output::{self, DONE, FAILURE},
     report::{Address, Status},
     signals::{self, Wish},
@@ -72,32 +73,32 @@ fn settle(options: &Options, cpus: &[usize]) -> Result<(Topology, Option<OwnedFd
 fn descriptor(number: &str) -> Result<OwnedFd, Faults> {
     let fd = number.parse().map_err(|_| format!("`{number}` is not the number of a descriptor"))?;
     sys::inherit(fd)
-        .map_err(|error| Faults::from(format!("descriptor {number}: {}", output::reason(&error))))
+        .map_err(|error| Faults::from(format!("descriptor {number}: {}", netlab::reason(&error))))
 }
 
 /// A switch at work, and who wants to know of it.
 struct Running<'a> {
     options: &'a Options,
     wishes: Receiver<Wish>,
-    handle: Handle<Tap>,
+    plugs: Plugs,
+    handle: Handle<AnyPort>,
     started: Instant,
     workers: usize,
-    ports: usize,
 }
 
 impl Running<'_> {
     /// Opens the ports and plugs them in.
     fn start<'a>(options: &'a Options, topology: &Topology) -> Result<Running<'a>, Vec<String>> {
         let failed = |what: &'static str| {
-            move |error: io::Error| vec![format!("{what}: {}", output::reason(&error))]
+            move |error: io::Error| vec![format!("{what}: {}", netlab::reason(&error))]
         };
         let wishes = signals::listen().map_err(failed("signals cannot be listened to"))?;
-        let opened = open::open_all(topology)?;
-        let (workers, ports) = (topology.switch.workers, opened.len());
+        let plugs = open::open_all(topology)?;
+        let (workers, ports) = (topology.switch.workers, topology.ports.len());
         let started = Instant::now();
         let handle = switch::start(&topology.switch).map_err(failed("no worker was started"))?;
-        let mut running = Running { options, wishes, handle, started, workers, ports };
-        running.plug_in(opened).map_err(failed("the ports were not plugged in"))?;
+        let mut running = Running { options, wishes, plugs, handle, started, workers };
+        running.plug_in().map_err(failed("the ports were not plugged in"))?;
         if options.verbose {
             output::tell(describe(topology));
         }
@@ -111,17 +112,25 @@ impl Running<'_> {
         Ok(running)
     }
 
-    fn plug_in(&mut self, opened: Vec<Opened>) -> io::Result<()> {
-        for opened in &opened {
-            if !self.options.quiet {
-                output::tell(open::describe(opened));
+    fn plug_in(&mut self) -> io::Result<()> {
+        let changes = self.plugs.plug_in(&mut self.handle)?;
+        changes.iter().for_each(|change| self.tell(change));
+        Ok(())
+    }
+
+    /// Tells what has changed: what went well to whoever wants to know, the rest to everybody.
+    fn tell(&self, change: &Change) {
+        match change {
+            Change::Came { name, done, warnings } => {
+                if !self.options.quiet {
+                    output::tell(format_args!("{name}: {done}"));
+                }
+                for warning in warnings {
+                    output::complain(format_args!("warning: {name}: {warning}"));
+                }
             }
-            for warning in opened.port.warnings() {
-                output::complain(format_args!("warning: {}: {warning}", opened.config.name));
-            }
+            Change::Switch(event) => output::complain(event),
         }
-        let ports = opened.into_iter().map(|opened| (opened.config, opened.port)).collect();
-        self.handle.add_all(ports).map(drop)
     }
 
     /// Frames flow. Returns when somebody wishes the end, or nothing is left to be done.
@@ -129,10 +138,9 @@ impl Running<'_> {
         if let Some(descriptor) = ready
             && let Err(error) = File::from(descriptor).write_all(b"\n")
         {
-            output::complain(format_args!("--ready-fd: {}", output::reason(&error)));
+            output::complain(format_args!("--ready-fd: {}", netlab::reason(&error)));
         }
         let mut code = ExitCode::from(DONE);
-        let mut ports = self.ports;
         loop {
             self.wait();
             match self.wishes.try_recv() {
@@ -149,14 +157,14 @@ impl Running<'_> {
                 }
                 Err(TryRecvError::Empty) => {}
             }
-            let events = self.handle.tend();
-            events.iter().for_each(|event| output::complain(event_line(event)));
-            ports -= events.iter().filter(|e| matches!(e, Event::Detached { .. })).count();
-            if events.iter().any(|event| matches!(event, Event::WorkerDied)) {
+            let changes = self.plugs.tend(&mut self.handle);
+            changes.iter().for_each(|change| self.tell(change));
+            let died = |change: &Change| matches!(change, Change::Switch(Event::WorkerDied));
+            if changes.iter().any(died) {
                 code = ExitCode::from(FAILURE);
                 break;
             }
-            if ports == 0 {
+            if !self.plugs.alive() {
                 output::complain("no port is left");
                 code = ExitCode::from(FAILURE);
                 break;
@@ -225,28 +233,13 @@ fn describe(topology: &Topology) -> String {
 }
 
 /// The forwarding database of a switch as it is now.
-pub(crate) fn addresses(handle: &Handle<Tap>) -> Vec<Address> {
+pub(crate) fn addresses<P: Port>(handle: &Handle<P>) -> Vec<Address> {
     let name = |port| handle.name(port).unwrap_or("?").to_owned();
     let entries = handle.fdb().entries(handle.now());
     let address = |Entry { vlan, mac, port, age }| Address { mac, vlan, port: name(port), age };
     let mut addresses: Vec<_> = entries.map(address).collect();
     addresses.sort_by_key(|address| (address.vlan, address.mac));
     addresses
-}
-
-/// What happened, as a sentence.
-pub(crate) fn event_line(event: &Event) -> String {
-    match event {
-        Event::Detached { name, error: Some(error), .. } => {
-            format!("{name}: detached, its device is gone ({})", output::reason(error))
-        }
-        Event::Detached { name, error: None, .. } => {
-            format!("{name}: detached, its device is gone")
-        }
-        Event::WorkerDied => "a worker has died, which is a mistake of ours; please report the \
-                              message above"
-            .to_owned(),
-    }
 }
 
 pub(crate) fn plural(count: usize, noun: &str) -> String {

@@ -1,23 +1,24 @@
 //! One port as a person writes it, in the manner of QEMU's comma options:
 //!
 //! ```text
-//! [KIND:]WHAT[,OPTION=VALUE]...        tap0        tap:tap0,netns=h1,mtu=9000,queues=2
+//! [KIND:]WORD[,WORD]...[,OPTION=VALUE]...      tap0     tap:tap0,netns=h1,mtu=9000,queues=2
 //! ```
 //!
-//! and a comma inside a value is written twice. A further kind of port is one row more in
-//! [`KINDS`], one variant more in [`PortKind`] and one function that turns its fields into it.
+//! and a comma inside a value is written twice. This is the form; what kinds there are, and what
+//! their words and options mean, stands in kinds.rs.
 
 use std::{collections::HashMap, ops::RangeInclusive, str::FromStr};
 
-use super::{Faults, nearest, number};
+use super::{
+    Faults,
+    kinds::{COMMON, KINDS, Kind, PortKind},
+    nearest, number,
+};
 use crate::frame::Mac;
 
-/// The MTU that a TAP can have: IPv4's least (RFC 791), and what fits into the kernel's frame of
+/// The MTU that a port can have: IPv4's least (RFC 791), and what fits into the kernel's frame of
 /// 65,535 octets behind the Ethernet header (drivers/net/tun.c, `tun_net_init`).
 pub const MTU_RANGE: RangeInclusive<u32> = 68..=65_521;
-
-/// Queues that one TAP can have (drivers/net/tun.c, `MAX_TAP_QUEUES`).
-pub const QUEUES_RANGE: RangeInclusive<u16> = 1..=256;
 
 /// Octets of a device's name (linux/if.h: `IFNAMSIZ` less the closing zero).
 pub const DEVICE_NAME_MAX: usize = 15;
@@ -25,99 +26,32 @@ pub const DEVICE_NAME_MAX: usize = 15;
 /// Octets of a port's own name.
 pub const PORT_NAME_MAX: usize = 63;
 
-/// Kinds of port: the first is meant when a spec names none.
-pub const KINDS: &[Kind] = &[Kind {
-    name: "tap",
-    what: "DEVICE",
-    about: "a TAP, made and removed if it is not there",
-    options: &[
-        Setting { name: "netns", value: "NAME|PATH|PID", about: "network namespace of the device" },
-        Setting { name: "mtu", value: "OCTETS", about: "MTU of the device, 68 to 65521" },
-        Setting { name: "mac", value: "ADDRESS", about: "MAC address of the host's end" },
-        Setting { name: "queues", value: "N", about: "queues of the device, 1 to 256" },
-        Setting { name: "persist", value: "on|off", about: "the device stays at the end" },
-    ],
-    parse: parse_tap,
-}];
-
-/// Options that every kind of port has.
-pub const COMMON: &[Setting] = &[
-    Setting { name: "name", value: "NAME", about: "name in tables, if not the device's" },
-    Setting { name: "quota", value: "N", about: "addresses learned behind it, at most" },
-];
-
-/// One kind of port: a row of [`KINDS`].
-#[derive(Debug)]
-pub struct Kind {
-    /// The word before the colon.
-    pub name: &'static str,
-    /// What stands behind the colon.
-    pub what: &'static str,
-    /// What it is, in a few words.
-    pub about: &'static str,
-    /// Its options, besides [`COMMON`].
-    pub options: &'static [Setting],
-    parse: fn(&str, &mut Fields<'_>) -> Option<PortKind>,
-}
-
-/// One option of a port spec.
-#[derive(Debug)]
-pub struct Setting {
-    /// The word before the equals sign.
-    pub name: &'static str,
-    /// What stands behind it.
-    pub value: &'static str,
-    /// What it sets, in a few words.
-    pub about: &'static str,
-}
-
 /// One port as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortSpec {
-    /// Its name in tables and events: the device's, unless said otherwise.
+    /// Its name in tables and events: that of its device or file, unless said otherwise.
     pub name: String,
     /// How many addresses may be learned behind it. `None`: as many as behind any port.
     pub quota: Option<u32>,
+    /// The network namespace of its device or socket: a name, a path or the number of a process.
+    /// `None`: our own.
+    pub netns: Option<String>,
+    /// The largest payload, in octets. `None`: as the device has it, or 1500.
+    pub mtu: Option<u32>,
     /// What it is.
     pub kind: PortKind,
-}
-
-/// What a port is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PortKind {
-    /// A TAP.
-    Tap(TapSpec),
-}
-
-/// A TAP as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TapSpec {
-    /// The device's name.
-    pub device: String,
-    /// The network namespace of the device: a name, a path or the number of a process. `None`:
-    /// our own.
-    pub netns: Option<String>,
-    /// The MTU. `None`: as the device has it.
-    pub mtu: Option<u32>,
-    /// The address of the host's end. `None`: as the device has it.
-    pub mac: Option<Mac>,
-    /// How many queues.
-    pub queues: u16,
-    /// Whether the device stays at the end, if it was not there before (then it always does).
-    /// `None`: as is said for all ports.
-    pub persist: Option<bool>,
 }
 
 impl FromStr for PortSpec {
     type Err = Faults;
 
-    /// Reads `[KIND:]WHAT[,OPTION=VALUE]...` and tells all of its faults at once.
+    /// Reads a spec and tells all of its faults at once.
     fn from_str(text: &str) -> Result<PortSpec, Faults> {
         let mut texts = split(text).into_iter();
         let head = texts.next().unwrap_or_default();
-        let (kind, what) = match head.split_once(':') {
+        let (kind, first) = match head.split_once(':') {
             None => (Some(&KINDS[0]), head.as_str()),
-            Some((name, what)) => (KINDS.iter().find(|kind| kind.name == name), what),
+            Some((name, first)) => (KINDS.iter().find(|kind| kind.name == name), first),
         };
         let mut faults = Faults::default();
         let Some(kind) = kind else {
@@ -130,22 +64,36 @@ impl FromStr for PortSpec {
             });
             return Err(faults);
         };
-        let mut fields = Fields { values: HashMap::new(), faults: &mut faults };
-        texts.for_each(|text| fields.take(kind, &text));
-        let port = (kind.parse)(what, &mut fields);
+        let mut fields = Fields { words: Vec::new(), values: HashMap::new(), faults: &mut faults };
+        // A kind without words of its own begins with an option.
+        let first = (!kind.words.is_empty() || !first.is_empty()).then(|| first.to_owned());
+        for (index, text) in first.into_iter().chain(texts).enumerate() {
+            if index < kind.words.len() {
+                fields.words.push(text);
+            } else {
+                fields.take(kind, &text);
+            }
+        }
+        if let Some(missing) = kind.words.get(fields.words.len()) {
+            let form = kind.form();
+            fields.faults.push(format!("{missing} is missing: it is written {form}"));
+        }
+        let port = (kind.parse)(&mut fields);
         let name = fields.parse("name", |name| check_name(name, "name", PORT_NAME_MAX, &[]));
         let quota = fields.parse("quota", |text| number(text, "quota", 1..=u32::MAX));
-        faults.or(port.map(|kind| {
-            let PortKind::Tap(tap) = &kind;
-            PortSpec { name: name.unwrap_or_else(|| tap.device.clone()), quota, kind }
-        }))
+        let netns = fields.text("netns");
+        let mtu = fields.parse("mtu", |text| number(text, "mtu", MTU_RANGE));
+        let name = name.or_else(|| fields.name_of(port.as_ref()?));
+        let whole = port.and_then(|kind| Some(PortSpec { name: name?, quota, netns, mtu, kind }));
+        faults.or(whole)
     }
 }
 
-/// The options of one spec that are known, each once; what is wrong with the others.
-struct Fields<'a> {
-    values: HashMap<&'static str, String>,
-    faults: &'a mut Faults,
+/// The words and options of one spec that are known; what is wrong with the others.
+pub(super) struct Fields<'a> {
+    pub(super) words: Vec<String>,
+    values: HashMap<&'static str, Vec<String>>,
+    pub(super) faults: &'a mut Faults,
 }
 
 impl Fields<'_> {
@@ -168,33 +116,77 @@ impl Fields<'_> {
             });
         };
         let Some(value) = value.filter(|value| !value.is_empty()) else {
-            let Setting { name, value, .. } = setting;
-            return self.faults.push(format!("option `{name}` needs a value: {name}={value}"));
+            let form = setting.value;
+            return self.faults.push(format!("option `{name}` needs a value: {name}={form}"));
         };
-        if self.values.insert(setting.name, value.to_owned()).is_some() {
+        let values = self.values.entry(setting.name).or_default();
+        values.push(value.to_owned());
+        if values.len() > 1 && !setting.many {
             self.faults.push(format!("option `{name}` is given twice"));
         }
     }
 
+    /// The word with this number, parsed; what is wrong, and is there, becomes a fault.
+    pub(super) fn word<T>(
+        &mut self,
+        index: usize,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let word = self.words.get(index)?;
+        parse(word).map_err(|fault| self.faults.push(fault)).ok()
+    }
+
     /// Parses the option of this name if it was given; what is wrong becomes a fault.
-    fn parse<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let value = self.values.get(name)?;
+    pub(super) fn parse<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.values.get(name)?.last()?;
         parse(value).map_err(|fault| self.faults.push(fault)).ok()
     }
-}
 
-fn parse_tap(device: &str, fields: &mut Fields<'_>) -> Option<PortKind> {
-    let device = check_device(device).map_err(|fault| fields.faults.push(fault)).ok();
-    let netns = fields.parse("netns", |text| Ok(text.to_owned()));
-    let mtu = fields.parse("mtu", |text| number(text, "mtu", MTU_RANGE));
-    let mac = fields.parse("mac", parse_mac);
-    let queues = fields.parse("queues", |text| number(text, "queues", QUEUES_RANGE)).unwrap_or(1);
-    let persist = fields.parse("persist", |text| match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err(format!("persist `{text}` is neither `on` nor `off`")),
-    });
-    Some(PortKind::Tap(TapSpec { device: device?, netns, mtu, mac, queues, persist }))
+    /// Parses every value of an option that may be given more than once.
+    pub(super) fn parse_all<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let values = self.values.get(name).map(Vec::as_slice).unwrap_or_default();
+        let mut parsed = Vec::new();
+        for value in values {
+            match parse(value) {
+                Ok(value) => parsed.push(value),
+                Err(fault) => self.faults.push(fault),
+            }
+        }
+        parsed
+    }
+
+    /// An option as it was written.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        self.parse(name, |text| Ok(text.to_owned()))
+    }
+
+    /// `on` or `off`.
+    pub(super) fn switch(&mut self, name: &str) -> Option<bool> {
+        self.parse(name, |text| match text {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => Err(format!("{name} `{text}` is neither `on` nor `off`")),
+        })
+    }
+
+    /// What a port is called that was given no name.
+    fn name_of(&mut self, kind: &PortKind) -> Option<String> {
+        if self.values.contains_key("name") {
+            return None;
+        }
+        let name = kind.name();
+        check_name(&name, "port's name", PORT_NAME_MAX, &[])
+            .map_err(|fault| self.faults.push(format!("{fault}; give it another with name=")))
+            .ok()
+    }
 }
 
 /// Takes a text apart at its commas; of two in a row one is part of the value, as in QEMU.
@@ -213,7 +205,7 @@ fn split(text: &str) -> Vec<String> {
 
 /// A device's name as the kernel takes it (net/core/dev.c, `dev_valid_name`), and as a terminal
 /// can show it.
-fn check_device(name: &str) -> Result<String, String> {
+pub(super) fn check_device(name: &str) -> Result<String, String> {
     if matches!(name, "." | "..") {
         return Err(format!("`{name}` cannot be a device's name"));
     }
@@ -235,7 +227,8 @@ fn check_name(name: &str, what: &str, len_max: usize, bad: &[char]) -> Result<St
     Ok(name.to_owned())
 }
 
-fn parse_mac(text: &str) -> Result<Mac, String> {
+/// The address of one station.
+pub(super) fn parse_mac(text: &str) -> Result<Mac, String> {
     let mac: Mac = text.parse().map_err(|error| format!("mac `{text}`: {error}"))?;
     if mac.is_group() {
         return Err(format!("mac {mac} is a group address: the first octet must be even"));
@@ -250,12 +243,12 @@ fn parse_mac(text: &str) -> Result<Mac, String> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::kinds::TapSpec, *};
 
     #[track_caller]
     fn tap(text: &str) -> (PortSpec, TapSpec) {
         let spec: PortSpec = text.parse().unwrap_or_else(|faults| panic!("{text}: {faults}"));
-        let PortKind::Tap(tap) = spec.kind.clone();
+        let PortKind::Tap(tap) = spec.kind.clone() else { panic!("{text} is a TAP") };
         (spec, tap)
     }
 
@@ -263,12 +256,10 @@ mod tests {
     fn a_bare_name_is_a_tap() {
         for text in ["tap0", "tap:tap0"] {
             let (spec, tap) = tap(text);
-            assert_eq!((&*spec.name, spec.quota), ("tap0", None));
-            let TapSpec { device, netns, mtu, mac, queues, persist } = tap;
-            assert_eq!(
-                (&*device, netns, mtu, mac, queues, persist),
-                ("tap0", None, None, None, 1, None)
-            );
+            let PortSpec { name, quota, netns, mtu, kind: _ } = spec;
+            assert_eq!((&*name, quota, netns, mtu), ("tap0", None, None, None));
+            let TapSpec { device, mac, queues, persist } = tap;
+            assert_eq!((&*device, mac, queues, persist), ("tap0", None, 1, None));
         }
     }
 
@@ -277,8 +268,8 @@ mod tests {
         let (spec, tap) = tap("tap:t,netns=/run/netns/a,,b=c,mtu=9000,mac=02-00-00-00-00-0A,\
                                queues=256,persist=on,name=uplink-1,quota=7");
         assert_eq!((&*spec.name, spec.quota), ("uplink-1", Some(7)));
-        assert_eq!(tap.netns.as_deref(), Some("/run/netns/a,b=c"));
-        assert_eq!((tap.mtu, tap.queues, tap.persist), (Some(9000), 256, Some(true)));
+        assert_eq!(spec.netns.as_deref(), Some("/run/netns/a,b=c"));
+        assert_eq!((spec.mtu, tap.queues, tap.persist), (Some(9000), 256, Some(true)));
         assert_eq!(tap.mac, Some(Mac::new([2, 0, 0, 0, 0, 10])));
     }
 
@@ -299,14 +290,13 @@ mod tests {
             ),
             ("äääääääö", "the device name `äääääääö` has 16 octets; at most 15 may be"),
             ("tap1:x", "there is no kind of port `tap1`; did you mean `tap`?"),
-            ("vhost-user:x", "there is no kind of port `vhost-user`; there are: tap"),
             ("t,", "an option is empty: there is a comma too many"),
             ("t,mtu", "option `mtu` needs a value: mtu=OCTETS"),
             ("t,persist=", "option `persist` needs a value: persist=on|off"),
             ("t,qeues=2", "there is no option `qeues`; did you mean `queues`?"),
             (
                 "t,=2",
-                "there is no option ``; a tap has: netns, mtu, mac, queues, persist, name, quota",
+                "there is no option ``; a tap has: mac, queues, persist, netns, mtu, name, quota",
             ),
             ("t,mtu=1,mtu=1500", "option `mtu` is given twice"),
             ("t,mtu=67", "mtu 67 is out of range: 68 to 65521"),
@@ -338,6 +328,32 @@ mod tests {
     fn all_faults_of_a_spec_are_told_at_once() {
         let faults = "a/b,colour=red,mtu=1,queues=x,quota=0,".parse::<PortSpec>().unwrap_err();
         assert_eq!(faults.iter().count(), 6, "{faults}");
+    }
+
+    #[test]
+    fn host_has_as_many_addresses_as_are_given() {
+        let spec: PortSpec = "host:lan0,addr=10.0.0.1/24,addr=fd00::1/64".parse().unwrap();
+        let PortKind::Host(host) = &spec.kind else { panic!("{spec:?}") };
+        let addresses: Vec<_> = host.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!((&*spec.name, &*addresses.join(" ")), ("lan0", "10.0.0.1/24 fd00::1/64"));
+        let faults = "host:lan0,addr=10.0.0.1/33,addr=x".parse::<PortSpec>().unwrap_err();
+        assert_eq!(faults.iter().count(), 2, "{faults}");
+    }
+
+    #[test]
+    fn an_unknown_kind_is_told_which_there_are() {
+        let faults = "carrier-pigeon:x".parse::<PortSpec>().unwrap_err().to_string();
+        assert!(faults.starts_with("there is no kind of port `carrier-pigeon`; there are: tap, "));
+        assert!(KINDS.iter().all(|kind| faults.contains(kind.name)), "{faults}");
+    }
+
+    #[test]
+    fn every_example_can_be_typed() {
+        for kind in KINDS {
+            let spec: PortSpec =
+                kind.example.parse().unwrap_or_else(|f| panic!("{}: {f}", kind.name));
+            assert!(kind.example.starts_with(&format!("{}:", kind.name)), "{spec:?}");
+        }
     }
 
     #[test]

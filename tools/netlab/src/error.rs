@@ -17,6 +17,14 @@ pub fn explain(error: &io::Error) -> String {
     text
 }
 
+/// The same without the system's number, which says nothing to a person.
+pub fn reason(error: &io::Error) -> String {
+    let text = explain(error);
+    // It stands at the end, behind what the system itself said.
+    let end = text.find(" (os error ").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
 /// The kernel's error number, however many sentences stand in front of it.
 pub fn errno(error: &io::Error) -> Option<i32> {
     let mut found = error.raw_os_error();
@@ -77,5 +85,11 @@ mod tests {
         let error = refused(io::ErrorKind::NotFound, "there is no link `a`");
         assert_eq!(errno(&error), None);
         assert_eq!(explain(&error), "there is no link `a`");
+    }
+
+    #[test]
+    fn a_reason_for_a_person_has_no_number() {
+        assert_eq!(reason(&io::Error::from_raw_os_error(28)), "No space left on device");
+        assert_eq!(reason(&io::Error::other("a sentence")), "a sentence");
     }
 }

@@ -43,7 +43,7 @@ mod tun;
 
 pub use address::{Prefix, PrefixError};
 pub use bridge::FdbEntry;
-pub use error::{errno, explain};
+pub use error::{errno, explain, reason};
 pub use link::{Counters, Link, Links, Tun, check_link_name};
 pub use namespace::{Named, Namespace, unshare_user};
 pub use traffic::{

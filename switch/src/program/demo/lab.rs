@@ -15,11 +15,7 @@ use uswitch::{
 };
 
 use super::{
-    super::{
-        output,
-        report::Status,
-        run::{addresses, event_line},
-    },
+    super::{report::Status, run::addresses},
     rights,
 };
 
@@ -85,7 +81,7 @@ impl Lab {
         let config = SwitchConfig { workers, ..SwitchConfig::default() };
         let handle = switch::start(&config);
         let handle =
-            handle.map_err(|error| format!("no worker was started: {}", output::reason(&error)))?;
+            handle.map_err(|error| format!("no worker was started: {}", netlab::reason(&error)))?;
         let mut lab = Lab { namespaces: Vec::new(), handle, workers, started: Instant::now() };
         let mut ports = Vec::new();
         for host in &HOSTS {
@@ -93,9 +89,9 @@ impl Lab {
         }
         // At once: what the first host says as soon as it is there would find nobody else.
         let added = lab.handle.add_all(ports);
-        added.map_err(|error| format!("the ports did not open: {}", output::reason(&error)))?;
+        added.map_err(|error| format!("the ports did not open: {}", netlab::reason(&error)))?;
         for (host, namespace) in HOSTS.iter().zip(&lab.namespaces) {
-            address(host, namespace).map_err(|error| output::reason(&error))?;
+            address(host, namespace).map_err(|error| netlab::reason(&error))?;
         }
         Ok(lab)
     }
@@ -122,7 +118,7 @@ impl Lab {
     /// What happened to the switch that should not have.
     pub(super) fn events(&mut self) -> Option<String> {
         let events: Vec<Event> = self.handle.tend();
-        let lines: Vec<_> = events.iter().map(event_line).collect();
+        let lines: Vec<_> = events.iter().map(Event::to_string).collect();
         (!lines.is_empty()).then(|| lines.join("; "))
     }
 

@@ -94,7 +94,7 @@ pub(super) fn no_namespace(error: &io::Error) -> String {
             let help = Some(allow(sysctl, "15000"));
             Missing { what: zero(sysctl), help, root_has_it: false }.to_string()
         }
-        _ => output::reason(error),
+        _ => netlab::reason(error),
     }
 }
 
@@ -119,11 +119,11 @@ fn node_missing(error: &io::Error, mode: Option<Mode>) -> Missing {
         Some(libc::EACCES | libc::EPERM) => (
             format!(
                 "the permission to read and write {NODE} is missing: {}",
-                output::reason(error)
+                netlab::reason(error)
             ),
             Some(("docker run --device /dev/net/tun ...", "if this is a container")),
         ),
-        _ => (format!("{NODE} did not open: {}", output::reason(error)), None),
+        _ => (format!("{NODE} did not open: {}", netlab::reason(error)), None),
     };
     let help = help.map(|(command, about)| (command.to_owned(), about));
     let root_has_it = error.raw_os_error() == Some(libc::EACCES);
@@ -190,7 +190,7 @@ fn namespace_missing(error: &io::Error, policy: &Policy) -> Missing {
             (what.to_owned(), Some(command))
         }
         _ => {
-            let error = output::reason(error);
+            let error = netlab::reason(error);
             (format!("the permission to make network namespaces is missing: {error}"), None)
         }
     };

@@ -1,0 +1,102 @@
+//! Ports of all kinds in one switch: an enum, whose `match` runs once a batch. A program that
+//! needs one kind only uses that, and pays for no `match`.
+
+use std::{io, os::fd::BorrowedFd};
+
+use crate::{
+    frame::{Arena, Batch, Selection},
+    port::{KernelDrops, Port, Rx, Sent, Tx, tap::Tap},
+};
+
+/// Declares the enums once: variant, port, what it is.
+macro_rules! kinds {
+    ($($(#[doc = $about:literal])+ $kind:ident($port:ty),)+) => {
+        /// A port of any kind.
+        pub enum AnyPort {
+            $($(#[doc = $about])+ $kind($port),)+
+        }
+
+        /// The receiving half of a port of any kind.
+        pub enum AnyRx {
+            $($(#[doc = $about])+ $kind(<$port as Port>::Rx),)+
+        }
+
+        /// The sending half of a port of any kind.
+        pub enum AnyTx {
+            $($(#[doc = $about])+ $kind(<$port as Port>::Tx),)+
+        }
+
+        impl Port for AnyPort {
+            type Rx = AnyRx;
+            type Tx = AnyTx;
+
+            fn split(self) -> io::Result<(Vec<AnyRx>, AnyTx)> {
+                match self {
+                    $(AnyPort::$kind(port) => {
+                        let (rx, tx) = port.split()?;
+                        Ok((rx.into_iter().map(AnyRx::$kind).collect(), AnyTx::$kind(tx)))
+                    })+
+                }
+            }
+        }
+
+        impl Rx for AnyRx {
+            #[inline]
+            fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+                match self {
+                    $(AnyRx::$kind(rx) => rx.recv(arena),)+
+                }
+            }
+
+            fn wait_on(&self) -> Option<BorrowedFd<'_>> {
+                match self {
+                    $(AnyRx::$kind(rx) => rx.wait_on(),)+
+                }
+            }
+        }
+
+        impl Tx for AnyTx {
+            fn mtu(&self) -> u32 {
+                match self {
+                    $(AnyTx::$kind(tx) => tx.mtu(),)+
+                }
+            }
+
+            fn takes_offloads(&self) -> bool {
+                match self {
+                    $(AnyTx::$kind(tx) => tx.takes_offloads(),)+
+                }
+            }
+
+            fn clone_for(&self, worker: usize) -> io::Result<AnyTx> {
+                match self {
+                    $(AnyTx::$kind(tx) => tx.clone_for(worker).map(AnyTx::$kind),)+
+                }
+            }
+
+            #[inline]
+            fn send(&mut self, frames: Selection<'_>) -> Sent {
+                match self {
+                    $(AnyTx::$kind(tx) => tx.send(frames),)+
+                }
+            }
+
+            fn kernel_drops(&self) -> KernelDrops {
+                match self {
+                    $(AnyTx::$kind(tx) => tx.kernel_drops(),)+
+                }
+            }
+        }
+
+        $(impl From<$port> for AnyPort {
+            fn from(port: $port) -> AnyPort {
+                AnyPort::$kind(port)
+            }
+        })+
+    };
+}
+
+kinds! {
+    /// A TAP whose descriptor is ours.
+    Tap(Tap),
+}
