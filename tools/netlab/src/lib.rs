@@ -32,6 +32,7 @@
 mod address;
 mod bridge;
 mod error;
+mod ingress;
 mod link;
 mod namespace;
 mod netlink;
@@ -44,6 +45,7 @@ mod tun;
 pub use address::{Prefix, PrefixError};
 pub use bridge::FdbEntry;
 pub use error::{errno, explain, reason};
+pub use ingress::IngressDrop;
 pub use link::{Counters, Link, Links, Tun, check_link_name};
 pub use namespace::{Named, Namespace, unshare_user};
 pub use traffic::{
