@@ -34,6 +34,7 @@ mod bridge;
 mod error;
 mod ingress;
 mod link;
+mod lro;
 mod namespace;
 mod netlink;
 mod sys;

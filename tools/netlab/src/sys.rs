@@ -60,13 +60,9 @@ pub(crate) fn bind_packet(socket: BorrowedFd<'_>, link: u32) -> io::Result<()> {
 /// that is too long is cut: check it first.
 pub(crate) fn attach_tun(tun: BorrowedFd<'_>, name: &str, flags: libc::c_int) -> io::Result<()> {
     let mut request = libc::ifreq {
-        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_name: link_name(name),
         ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags as libc::c_short },
     };
-    // One place stays zero: the kernel wants a terminated name.
-    for (to, from) in request.ifr_name[..LINK_NAME_MAX].iter_mut().zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
     // SAFETY: ioctl(TUNSETIFF) of linux/if_tun.h reads and writes one `struct ifreq`: `request`,
     // exclusively ours and alive until the call returns; the borrow keeps the descriptor open.
     let answer = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
@@ -88,6 +84,47 @@ pub(crate) fn own_tun(tun: BorrowedFd<'_>, owner: u32) -> io::Result<()> {
     // the descriptor open.
     let answer = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETOWNER, owner) };
     checked(answer).map(drop)
+}
+
+/// The features of a link that have a place in the flags of linux/ethtool.h (ETH_FLAG_*). A name
+/// that is too long is cut: check it first.
+pub(crate) fn ethtool_flags(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
+    ethtool_value(socket, name, [ETHTOOL_GFLAGS, 0])
+}
+
+/// Switches those features on and off. All at once: read them first.
+pub(crate) fn set_ethtool_flags(socket: BorrowedFd<'_>, name: &str, flags: u32) -> io::Result<()> {
+    ethtool_value(socket, name, [ETHTOOL_SFLAGS, flags]).map(drop)
+}
+
+/// `request` is a `struct ethtool_value`: the command and a number, in which the answer comes.
+/// Only for the two commands below: others carry other structures.
+fn ethtool_value(socket: BorrowedFd<'_>, name: &str, mut request: [u32; 2]) -> io::Result<u32> {
+    let ifr_data = (&raw mut request).cast();
+    let mut carrier = libc::ifreq {
+        ifr_name: link_name(name),
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: ifr_data },
+    };
+    // SAFETY: ioctl(SIOCETHTOOL) of linux/sockios.h reads one `struct ifreq`: `carrier`, alive
+    // until the call returns. Behind its `ifr_data` it reads and writes one `struct
+    // ethtool_value`, two u32, for both commands that the two callers give: `request`, ours alone
+    // and as long alive. The borrow keeps the descriptor open.
+    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut carrier) };
+    checked(answer)?;
+    Ok(request[1])
+}
+
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
+const ETHTOOL_GFLAGS: u32 = 0x25;
+const ETHTOOL_SFLAGS: u32 = 0x26;
+
+/// A link's name as the kernel wants it: cut, and with a zero behind it.
+fn link_name(name: &str) -> [libc::c_char; libc::IFNAMSIZ] {
+    let mut octets = [0; libc::IFNAMSIZ];
+    for (to, from) in octets[..LINK_NAME_MAX].iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    octets
 }
 
 fn set_option_struct<T: Copy>(
