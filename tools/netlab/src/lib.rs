@@ -42,6 +42,7 @@ mod sys;
 mod test;
 pub mod traffic;
 mod tun;
+mod watch;
 
 pub use address::{Prefix, PrefixError};
 pub use bridge::FdbEntry;
@@ -58,3 +59,4 @@ pub use traffic::{
     transfer::{Transferred, transfer_tcp, transfer_udp},
 };
 pub use tun::{Holder, tap_persistent, tun_holders, tun_persistent};
+pub use watch::{LinkEvent, LinkWatch};

@@ -315,7 +315,7 @@ impl Links {
 }
 
 impl Link {
-    fn parse(message: LinkMessage) -> Link {
+    pub(crate) fn parse(message: LinkMessage) -> Link {
         let flags = message.header.flags;
         let mut link = Link {
             index: message.header.index,

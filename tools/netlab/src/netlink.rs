@@ -184,7 +184,7 @@ fn refusal(error: &ErrorMessage, flags: u16) -> io::Error {
 }
 
 /// Takes the first message off what was received: messages are padded to four octets.
-fn split_message(octets: &[u8]) -> io::Result<(&[u8], &[u8])> {
+pub(crate) fn split_message(octets: &[u8]) -> io::Result<(&[u8], &[u8])> {
     let len = NetlinkBuffer::new_checked(&octets).map_err(io::Error::other)?.length() as usize;
     let padded = len.next_multiple_of(4).min(octets.len());
     Ok((&octets[..len], &octets[padded..]))
