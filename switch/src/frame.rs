@@ -36,6 +36,13 @@ const ARENA_OCTETS: usize = 256 * 1024;
 /// Frames begin on a cache line, less the headroom.
 const PITCH: usize = 64;
 
+/// The tag protocol identifiers of a C-tag and an S-tag (IEEE 802.1Q-2018, table 9-1).
+const TPIDS: [[u8; 2]; 2] = [[0x81, 0x00], [0x88, 0xa8]];
+/// Octets of a VLAN tag.
+const TAG_LEN: usize = 4;
+/// VLAN tags that may come on top of a port's MTU: a customer's and a provider's.
+const TAGS_MAX: usize = 2;
+
 /// A MAC address: 48 bits, the first octet on the wire is the most significant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mac(u64);
@@ -178,6 +185,28 @@ impl<'a> Frame<'a> {
     #[inline]
     pub fn offload(self) -> Offload {
         self.wire.first_chunk().map_or(Offload::NONE, Offload::parse)
+    }
+
+    /// Whether it may leave by a port with this MTU: its payload, or that of its largest
+    /// segment, has `mtu` octets at the most; up to two VLAN tags come on top, as in the envelope
+    /// frames of IEEE 802.3-2018, 3.2.7.
+    #[inline]
+    pub fn fits(self, mtu: u32) -> bool {
+        let mtu = mtu as usize;
+        // Nearly every frame ends here.
+        if self.octets().len() <= HEADER_LEN + mtu {
+            return true;
+        }
+        self.offload().on_the_wire(self.octets()) <= self.packet_start() + mtu
+    }
+
+    /// Where its payload begins, behind the Ethernet header and up to two VLAN tags. The type of
+    /// the payload is in the two octets before; the frame may end before that.
+    pub fn packet_start(self) -> usize {
+        let octets = self.octets();
+        let at = |n: usize| octets.get(HEADER_LEN - 2 + n * TAG_LEN..)?.first_chunk::<2>();
+        let tagged = |n: &usize| at(*n).is_some_and(|tpid| TPIDS.contains(tpid));
+        HEADER_LEN + (0..TAGS_MAX).take_while(tagged).count() * TAG_LEN
     }
 }
 
@@ -441,5 +470,87 @@ mod tests {
         let chosen = Selection { batch, mask: 0b10_0101_0010 };
         assert_eq!(chosen.len(), 4);
         assert_eq!(chosen.frames().map(|f| f.wire()[0]).collect::<Vec<_>>(), [1, 4, 6, 9]);
+    }
+
+    /// A frame of so many octets with this type field, behind this header.
+    fn wire(offload: Offload, ethertype: &[u8], len: usize) -> Vec<u8> {
+        let mut wire = offload.emit().to_vec();
+        wire.resize(VNET_HEADER_LEN + len, 0);
+        wire[VNET_HEADER_LEN + 12..][..ethertype.len()].copy_from_slice(ethertype);
+        wire
+    }
+
+    /// TCP over IPv4 with options of 12 octets (data offset 8), MSS 1448, in a 60,066 octet frame.
+    fn tcp() -> Vec<u8> {
+        let offload = Offload {
+            flags: 1,
+            gso_kind: 1,
+            header_len: 66,
+            gso_size: 1448,
+            csum_start: 34,
+            csum_offset: 16,
+        };
+        let mut wire = wire(offload, &[8, 0], 60_066);
+        wire[VNET_HEADER_LEN + 34 + 12] = 0x80;
+        wire
+    }
+
+    fn passes(wire: &[u8], mtu: u32) -> bool {
+        Frame::from_wire(wire).fits(mtu)
+    }
+
+    #[test]
+    fn plain_frame_fits_up_to_the_mtu_and_not_one_octet_more() {
+        assert!(passes(&wire(Offload::NONE, &[8, 0], 1514), 1500));
+        assert!(!passes(&wire(Offload::NONE, &[8, 0], 1515), 1500));
+        assert!(passes(&wire(Offload::NONE, &[8, 0], 9014), 9000));
+    }
+
+    #[test]
+    fn one_or_two_tags_come_on_top_of_the_mtu_and_a_third_does_not() {
+        let one = [0x81, 0, 0, 5, 8, 0];
+        let two = [0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 8, 0];
+        let three = [0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 0x81, 0, 0, 7, 8, 0];
+        for (tags, fitting) in [(&one[..], 1518), (&two, 1522), (&three, 1522)] {
+            assert!(passes(&wire(Offload::NONE, tags, fitting), 1500));
+            assert!(!passes(&wire(Offload::NONE, tags, fitting + 1), 1500));
+        }
+    }
+
+    #[test]
+    fn frame_to_be_cut_counts_as_its_largest_segment() {
+        assert!(passes(&tcp(), 1500));
+        assert!(!passes(&tcp(), 1499));
+        // With ECN the kind has its upper bit set.
+        let mut ecn = tcp();
+        ecn[1] |= 0x80;
+        assert!(passes(&ecn, 1500));
+        assert!(!passes(&ecn, 1499));
+    }
+
+    #[test]
+    fn datagrams_count_their_own_header() {
+        let offload = Offload {
+            flags: 1,
+            gso_kind: 5,
+            gso_size: 1472,
+            csum_start: 34,
+            csum_offset: 6,
+            ..Offload::NONE
+        };
+        let wire = wire(offload, &[8, 0], 40_000);
+        assert!(passes(&wire, 1500));
+        assert!(!passes(&wire, 1499));
+    }
+
+    #[test]
+    fn header_that_lies_makes_a_frame_count_whole_and_never_panics() {
+        let mut beyond = tcp();
+        beyond[6..8].copy_from_slice(&u16::MAX.to_le_bytes());
+        assert!(!passes(&beyond, 1500));
+        for len in 0..64 {
+            let short = vec![0xff; len];
+            passes(&short, 0);
+        }
     }
 }

@@ -11,8 +11,6 @@
 //!  | flags | gso_type | hdr_len | gso_size | csum_start | csum_offset | num_buffers |
 //! ```
 
-use crate::frame::{Frame, HEADER_LEN};
-
 /// Octets of the virtio-net header in front of each frame.
 pub const VNET_HEADER_LEN: usize = 12;
 
@@ -26,13 +24,6 @@ const GSO_ECN: u8 = 0x80;
 const UDP_HEADER_LEN: usize = 8;
 /// Where in a TCP header the data offset stands, in its upper four bits (RFC 9293, 3.1).
 const TCP_DATA_OFFSET: usize = 12;
-
-/// The tag protocol identifiers of a C-tag and an S-tag (IEEE 802.1Q-2018, table 9-1).
-const TPIDS: [[u8; 2]; 2] = [[0x81, 0x00], [0x88, 0xa8]];
-/// Octets of a VLAN tag.
-const TAG_LEN: usize = 4;
-/// VLAN tags that may come on top of a port's MTU: a customer's and a provider's.
-const TAGS_MAX: usize = 2;
 
 /// A virtio-net header. Numbers are little-endian on the wire and in octets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,75 +75,35 @@ impl Offload {
         let [g, h] = self.csum_offset.to_le_bytes();
         [self.flags, self.gso_kind, a, b, c, d, e, f, g, h, 0, 0]
     }
-}
 
-/// Whether a frame may leave by a port with this MTU: its payload, or that of its largest
-/// segment, has `mtu` octets at the most; up to two VLAN tags come on top, as in the envelope
-/// frames of IEEE 802.3-2018, 3.2.7.
-#[inline]
-pub fn fits(frame: Frame<'_>, mtu: u32) -> bool {
-    let mtu = mtu as usize;
-    // Nearly every frame ends here.
-    if frame.octets().len() <= HEADER_LEN + mtu {
-        return true;
+    /// Whether nothing is left to be done: no checksum to complete, nothing to cut. What else the
+    /// header may say (that the checksum was found valid, VIRTIO_NET_HDR_F_DATA_VALID) is a hint
+    /// that the wire does not carry.
+    #[inline]
+    pub fn is_done(self) -> bool {
+        self.flags & NEEDS_CSUM == 0 && self.gso_kind == 0
     }
-    on_the_wire(frame) <= HEADER_LEN + tags(frame.octets()) * TAG_LEN + mtu
-}
 
-/// Octets of a frame as the wire would carry it: its largest segment, if it is to be cut.
-fn on_the_wire(frame: Frame<'_>) -> usize {
-    let octets = frame.octets();
-    let offload = frame.offload();
-    if offload.gso_kind == 0 || offload.flags & NEEDS_CSUM == 0 {
-        return octets.len();
+    /// Octets of a frame as the wire would carry it: its largest segment, if it is to be cut.
+    pub fn on_the_wire(self, octets: &[u8]) -> usize {
+        if self.gso_kind == 0 || self.flags & NEEDS_CSUM == 0 {
+            return octets.len();
+        }
+        let transport = usize::from(self.csum_start);
+        let header = if self.gso_kind & !GSO_ECN == GSO_UDP_L4 {
+            UDP_HEADER_LEN
+        } else {
+            // A frame that ends before its own data offset is cut by nobody: it counts whole.
+            let Some(offset) = octets.get(transport + TCP_DATA_OFFSET) else { return octets.len() };
+            usize::from(offset >> 4) * 4
+        };
+        octets.len().min(transport + header + usize::from(self.gso_size))
     }
-    let transport = usize::from(offload.csum_start);
-    let header = if offload.gso_kind & !GSO_ECN == GSO_UDP_L4 {
-        UDP_HEADER_LEN
-    } else {
-        // A frame that ends before its own data offset is not cut by anybody: it counts whole.
-        let Some(offset) = octets.get(transport + TCP_DATA_OFFSET) else { return octets.len() };
-        usize::from(offset >> 4) * 4
-    };
-    octets.len().min(transport + header + usize::from(offload.gso_size))
-}
-
-/// VLAN tags in front of the frame's own type, [`TAGS_MAX`] at the most.
-fn tags(octets: &[u8]) -> usize {
-    let at = |n: usize| octets.get(HEADER_LEN - 2 + n * TAG_LEN..)?.first_chunk::<2>();
-    (0..TAGS_MAX).take_while(|n| at(*n).is_some_and(|tpid| TPIDS.contains(tpid))).count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A frame of so many octets with this type field, behind this header.
-    fn wire(offload: Offload, ethertype: &[u8], len: usize) -> Vec<u8> {
-        let mut wire = offload.emit().to_vec();
-        wire.resize(VNET_HEADER_LEN + len, 0);
-        wire[VNET_HEADER_LEN + 12..][..ethertype.len()].copy_from_slice(ethertype);
-        wire
-    }
-
-    /// TCP over IPv4 with options of 12 octets (data offset 8), MSS 1448, in a 60,066 octet frame.
-    fn tcp() -> Vec<u8> {
-        let offload = Offload {
-            flags: NEEDS_CSUM,
-            gso_kind: 1,
-            header_len: 66,
-            gso_size: 1448,
-            csum_start: 34,
-            csum_offset: 16,
-        };
-        let mut wire = wire(offload, &[8, 0], 60_066);
-        wire[VNET_HEADER_LEN + 34 + TCP_DATA_OFFSET] = 0x80;
-        wire
-    }
-
-    fn passes(wire: &[u8], mtu: u32) -> bool {
-        fits(Frame::from_wire(wire), mtu)
-    }
 
     #[test]
     fn header_is_taken_apart_and_built_again() {
@@ -165,57 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn plain_frame_fits_up_to_the_mtu_and_not_one_octet_more() {
-        assert!(passes(&wire(Offload::NONE, &[8, 0], 1514), 1500));
-        assert!(!passes(&wire(Offload::NONE, &[8, 0], 1515), 1500));
-        assert!(passes(&wire(Offload::NONE, &[8, 0], 9014), 9000));
-    }
-
-    #[test]
-    fn one_or_two_tags_come_on_top_of_the_mtu_and_a_third_does_not() {
-        let one = [0x81, 0, 0, 5, 8, 0];
-        let two = [0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 8, 0];
-        let three = [0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 0x81, 0, 0, 7, 8, 0];
-        for (tags, fitting) in [(&one[..], 1518), (&two, 1522), (&three, 1522)] {
-            assert!(passes(&wire(Offload::NONE, tags, fitting), 1500));
-            assert!(!passes(&wire(Offload::NONE, tags, fitting + 1), 1500));
-        }
-    }
-
-    #[test]
-    fn frame_to_be_cut_counts_as_its_largest_segment() {
-        assert!(passes(&tcp(), 1500));
-        assert!(!passes(&tcp(), 1499));
-        // With ECN the kind has its upper bit set.
-        let mut ecn = tcp();
-        ecn[1] |= GSO_ECN;
-        assert!(passes(&ecn, 1500));
-        assert!(!passes(&ecn, 1499));
-    }
-
-    #[test]
-    fn datagrams_count_their_own_header() {
-        let offload = Offload {
-            flags: NEEDS_CSUM,
-            gso_kind: GSO_UDP_L4,
-            gso_size: 1472,
-            csum_start: 34,
-            csum_offset: 6,
-            ..Offload::NONE
-        };
-        let wire = wire(offload, &[8, 0], 40_000);
-        assert!(passes(&wire, 1500));
-        assert!(!passes(&wire, 1499));
-    }
-
-    #[test]
-    fn header_that_lies_makes_a_frame_count_whole_and_never_panics() {
-        let mut beyond = tcp();
-        beyond[6..8].copy_from_slice(&u16::MAX.to_le_bytes());
-        assert!(!passes(&beyond, 1500));
-        for len in 0..64 {
-            let short = vec![0xff; len];
-            passes(&short, 0);
-        }
+    fn done_is_what_has_neither_checksum_nor_segments_left() {
+        let valid = Offload { flags: 2, header_len: 54, ..Offload::NONE };
+        assert!(Offload::NONE.is_done() && valid.is_done());
+        assert!(!Offload { flags: 3, ..Offload::NONE }.is_done());
+        assert!(!Offload { gso_kind: 3, ..Offload::NONE }.is_done());
     }
 }

@@ -19,7 +19,6 @@ use crate::{
     bridge::{Addressed, Bridge, Verdict},
     fdb::{Learn, Tick},
     frame::{Arena, BATCH_MAX, Batch, Selection, bits},
-    offload,
     port::{PORTS_MAX, Port, PortId, Rx, Tx},
     stats::{Counter, PortCounters, PortStats, Reason},
 };
@@ -297,7 +296,7 @@ impl<T: Tx> Outlet<T> {
     #[inline]
     fn oversize(&self, frames: Selection<'_>) -> u64 {
         bits(frames.mask)
-            .filter(|index| !offload::fits(frames.batch.frame(*index), self.mtu))
+            .filter(|index| !frames.batch.frame(*index).fits(self.mtu))
             .fold(0, |mask, index| mask | 1 << index)
     }
 }

@@ -18,7 +18,6 @@ use uswitch::{
     bridge::{Bridge, GroupForward},
     fdb::{Fdb, FdbConfig, Seed, Tick},
     frame::{Arena, BATCH_MAX, Batch, Frame, Mac, Selection},
-    offload,
     port::{Port, PortId, Rx, Sent, Tx},
     stats::{Counter, PortCounters, PortStats},
     worker::Worker,
@@ -163,7 +162,7 @@ impl Model {
         }
         let known = self.stations.get(&to).copied().filter(|_| to[0] & 1 == 0);
         for egress in (0..PORTS).filter(|egress| *egress != ingress) {
-            let fits = offload::fits(Frame::from_wire(wire), self.mtus[egress]);
+            let fits = Frame::from_wire(wire).fits(self.mtus[egress]);
             assert!(fits || octets.len() > 14 + self.mtus[egress] as usize);
             if fits && known.is_none_or(|port| port == egress) {
                 self.out[egress].push(wire.to_vec());
