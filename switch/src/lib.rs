@@ -43,6 +43,7 @@
 //! ```
 
 pub mod bridge;
+mod egress;
 pub mod fdb;
 pub mod frame;
 pub mod offload;

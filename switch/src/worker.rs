@@ -6,7 +6,7 @@
 //! rx.recv()        the kernel writes into our arena                     port/
 //! bridge.parse()   two addresses, and where the table has them          bridge.rs
 //! bridge.decide()  learn the source, look up the destination            fdb.rs
-//! Egress::sort()   one bit for each frame in the mask of its port       here
+//! Egress::sort()   one bit for each frame in the mask of its port       egress.rs
 //! tx.send()        one call a port with all its frames, in order        port/
 //! ```
 //!
@@ -17,9 +17,10 @@ use std::{io, os::fd::BorrowedFd, sync::Arc};
 
 use crate::{
     bridge::{Addressed, Bridge, Verdict},
+    egress::Egress,
     fdb::{Learn, Tick},
-    frame::{Arena, BATCH_MAX, Batch, Selection, bits},
-    port::{PORTS_MAX, Port, PortId, Rx, Tx},
+    frame::{Arena, BATCH_MAX},
+    port::{Port, PortId, Rx, Tx},
     stats::{Counter, PortCounters, PortStats, Reason},
 };
 
@@ -124,7 +125,9 @@ impl<P: Port> Worker<P> {
         }
         tally.add(Counter::RxFrames, batch.len() as u64);
         decide(&self.bridge, &mut self.egress, ingress, addressed, now, &mut tally);
-        self.egress.send(ingress, batch, &mut self.lost);
+        self.egress.send(ingress, batch, |port| {
+            self.lost.push(Lost { port, queue: None, error: None });
+        });
         for (counter, count) in tally.iter() {
             counters.add(counter, count);
         }
@@ -170,7 +173,7 @@ fn decide<T: Tx>(
         match decision.verdict {
             Verdict::Flood if others == 0 => tally.add(Reason::Alone.into(), 1),
             Verdict::Flood => {
-                egress.flood |= 1 << index;
+                egress.sort_to_all(index);
                 tally.add(Counter::RxFlooded, 1);
                 tally.add(Counter::RxCopies, others);
             }
@@ -181,124 +184,6 @@ fn decide<T: Tx>(
             Verdict::Drop(reason) => tally.add(reason.into(), 1),
         }
     });
-}
-
-/// The sending halves, and for each the frames of this turn that leave by it.
-struct Egress<T> {
-    /// By port number.
-    ports: Vec<Option<Outlet<T>>>,
-    /// The numbers of those that are there, in ascending order: whom a flood reaches.
-    attached: Vec<PortId>,
-    /// The ports that have a frame of their own in this turn.
-    touched: Vec<PortId>,
-    /// The frames that leave by all ports but one.
-    flood: u64,
-}
-
-/// One sending half.
-struct Outlet<T> {
-    tx: T,
-    mtu: u32,
-    counters: Arc<PortCounters>,
-    /// The frames of this turn that leave by this port alone.
-    mask: u64,
-    /// It was found gone and told; its frames are counted until it is detached.
-    lost: bool,
-}
-
-impl<T: Tx> Egress<T> {
-    fn new() -> Egress<T> {
-        // Touched is bounded by the frames of a batch; the others grow when a port is attached.
-        Egress {
-            ports: Vec::new(),
-            attached: Vec::new(),
-            touched: Vec::with_capacity(BATCH_MAX),
-            flood: 0,
-        }
-    }
-
-    fn attach(&mut self, port: PortId, tx: T, counters: Arc<PortCounters>) {
-        let index = port.index();
-        debug_assert!(index < PORTS_MAX);
-        if self.ports.len() <= index {
-            self.ports.resize_with(index + 1, || None);
-        }
-        assert!(self.ports[index].is_none(), "{port:?} is attached once");
-        let mtu = tx.mtu();
-        self.ports[index] = Some(Outlet { tx, mtu, counters, mask: 0, lost: false });
-        let place = self.attached.partition_point(|other| *other < port);
-        self.attached.insert(place, port);
-    }
-
-    fn detach(&mut self, port: PortId) {
-        if let Some(outlet) = self.ports.get_mut(port.index()) {
-            *outlet = None;
-        }
-        self.attached.retain(|other| *other != port);
-    }
-
-    /// How many ports a flood from this one reaches.
-    fn others(&self, ingress: PortId) -> u64 {
-        let itself = self.ports.get(ingress.index()).is_some_and(Option::is_some);
-        (self.attached.len() - usize::from(itself)) as u64
-    }
-
-    /// Notes that a frame leaves by this port. `false`: there is no such port any more.
-    #[inline]
-    fn sort(&mut self, port: PortId, index: usize) -> bool {
-        let Some(Some(outlet)) = self.ports.get_mut(port.index()) else { return false };
-        if outlet.mask == 0 {
-            self.touched.push(port);
-        }
-        outlet.mask |= 1 << index;
-        true
-    }
-
-    /// Sends what was sorted: to each port one call, with its frames in order of arrival.
-    #[inline]
-    fn send(&mut self, ingress: PortId, batch: Batch<'_>, lost: &mut Vec<Lost>) {
-        let flood = std::mem::take(&mut self.flood);
-        let reached = if flood == 0 { &self.touched } else { &self.attached };
-        for port in reached.iter().filter(|port| **port != ingress) {
-            let outlet = self.ports[port.index()].as_mut().expect("a port that is attached");
-            let mask = flood | std::mem::take(&mut outlet.mask);
-            if outlet.send(Selection { batch, mask }) {
-                lost.push(Lost { port: *port, queue: None, error: None });
-            }
-        }
-        self.touched.clear();
-    }
-}
-
-impl<T: Tx> Outlet<T> {
-    /// Sends, counts, and says whether this is the first time that the port was found gone.
-    #[inline]
-    fn send(&mut self, mut frames: Selection<'_>) -> bool {
-        let oversize = self.oversize(frames);
-        if oversize != 0 {
-            self.counters.add(Counter::TxOversize, oversize.count_ones().into());
-            frames.mask &= !oversize;
-        }
-        if frames.is_empty() {
-            return false;
-        }
-        let sent = self.tx.send(frames);
-        self.counters.add(Counter::TxFrames, sent.frames);
-        self.counters.add(Counter::TxOctets, sent.octets);
-        self.counters.add(Counter::TxFull, sent.full);
-        self.counters.add(Counter::TxRefused, sent.refused);
-        self.counters.add(Counter::TxDown, sent.down);
-        self.counters.add(Counter::TxGone, sent.gone);
-        sent.gone > 0 && !std::mem::replace(&mut self.lost, true)
-    }
-
-    /// Those of the frames that are too large for this port. They are dropped, never cut.
-    #[inline]
-    fn oversize(&self, frames: Selection<'_>) -> u64 {
-        bits(frames.mask)
-            .filter(|index| !frames.batch.frame(*index).fits(self.mtu))
-            .fold(0, |mask, index| mask | 1 << index)
-    }
 }
 
 #[cfg(test)]

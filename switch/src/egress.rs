@@ -1,0 +1,99 @@
+//! The way out: the sending halves of all ports, and which frames of this turn leave by which.
+//!
+//! First all frames of a batch are sorted, then each port is called once with those that leave by
+//! it. A frame is a bit in a mask, so they leave in the order in which they came, and a flood
+//! never overtakes what is for one station, nor the other way round.
+
+mod outlet;
+
+use std::sync::Arc;
+
+use crate::{
+    frame::{BATCH_MAX, Batch, Selection},
+    port::{PORTS_MAX, PortId, Tx},
+    stats::PortCounters,
+};
+
+use outlet::Outlet;
+
+/// The sending halves, and for each the frames of this turn that leave by it.
+pub(crate) struct Egress<T> {
+    /// By port number.
+    ports: Vec<Option<Outlet<T>>>,
+    /// The numbers of those that are there, in ascending order: whom a flood reaches.
+    attached: Vec<PortId>,
+    /// The ports that have a frame of their own in this turn.
+    touched: Vec<PortId>,
+    /// The frames that leave by all ports but one.
+    flood: u64,
+}
+
+impl<T: Tx> Egress<T> {
+    pub(crate) fn new() -> Egress<T> {
+        // Touched is bounded by the frames of a batch; the others grow when a port is attached.
+        Egress {
+            ports: Vec::new(),
+            attached: Vec::new(),
+            touched: Vec::with_capacity(BATCH_MAX),
+            flood: 0,
+        }
+    }
+
+    pub(crate) fn attach(&mut self, port: PortId, tx: T, counters: Arc<PortCounters>) {
+        let index = port.index();
+        debug_assert!(index < PORTS_MAX);
+        if self.ports.len() <= index {
+            self.ports.resize_with(index + 1, || None);
+        }
+        assert!(self.ports[index].is_none(), "{port:?} is attached once");
+        self.ports[index] = Some(Outlet::new(tx, counters));
+        let place = self.attached.partition_point(|other| *other < port);
+        self.attached.insert(place, port);
+    }
+
+    pub(crate) fn detach(&mut self, port: PortId) {
+        if let Some(outlet) = self.ports.get_mut(port.index()) {
+            *outlet = None;
+        }
+        self.attached.retain(|other| *other != port);
+    }
+
+    /// How many ports a flood from this one reaches.
+    pub(crate) fn others(&self, ingress: PortId) -> u64 {
+        let itself = self.ports.get(ingress.index()).is_some_and(Option::is_some);
+        (self.attached.len() - usize::from(itself)) as u64
+    }
+
+    /// Notes that a frame leaves by this port. `false`: there is no such port any more.
+    #[inline]
+    pub(crate) fn sort(&mut self, port: PortId, index: usize) -> bool {
+        let Some(Some(outlet)) = self.ports.get_mut(port.index()) else { return false };
+        if outlet.mask == 0 {
+            self.touched.push(port);
+        }
+        outlet.mask |= 1 << index;
+        true
+    }
+
+    /// Notes that a frame leaves by all ports but the one where it came from.
+    #[inline]
+    pub(crate) fn sort_to_all(&mut self, index: usize) {
+        self.flood |= 1 << index;
+    }
+
+    /// Sends what was sorted: to each port one call, with its frames in order of arrival. Tells
+    /// `lost` of each port that was found gone for the first time.
+    #[inline]
+    pub(crate) fn send(&mut self, ingress: PortId, batch: Batch<'_>, mut lost: impl FnMut(PortId)) {
+        let flood = std::mem::take(&mut self.flood);
+        let reached = if flood == 0 { &self.touched } else { &self.attached };
+        for port in reached.iter().filter(|port| **port != ingress) {
+            let outlet = self.ports[port.index()].as_mut().expect("a port that is attached");
+            let mask = flood | std::mem::take(&mut outlet.mask);
+            if outlet.send(Selection { batch, mask }) {
+                lost(*port);
+            }
+        }
+        self.touched.clear();
+    }
+}
