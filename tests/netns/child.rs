@@ -1,9 +1,6 @@
 //! Tests that need a process of their own run this very program again, for one test.
 
-use std::{
-    env,
-    process::{Child, Command},
-};
+use std::{env, process::Command};
 
 /// Set, to what the child has to know, in a child.
 const CHILD: &str = "USWITCH_TEST_CHILD";
@@ -28,14 +25,4 @@ pub fn alone(test: &str) -> bool {
     let status = command(test, "alone").status().expect("this program runs again");
     assert!(status.success(), "{test} succeeds in a process of its own");
     false
-}
-
-/// A program that ends with its test.
-pub struct Running(pub Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

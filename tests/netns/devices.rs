@@ -17,10 +17,11 @@ use uswitch::{
 use uswitch_tests::{
     exchange::{BROADCAST, exchange, frame, station},
     privileged,
+    running::Running,
 };
 
 use crate::{
-    child::{self, Running},
+    child,
     lab::{Lab, Plan, TAP, eventually, tap_in},
     stream::Stream,
 };

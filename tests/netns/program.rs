@@ -2,26 +2,21 @@
 
 use std::{
     env, fs,
-    io::Read,
-    path::{Path, PathBuf},
-    process::{self, Command, ExitStatus, Stdio},
+    path::PathBuf,
+    process::{self, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
 use netlab::{FrameSocket, Namespace, tap_persistent, tcp_send, tcp_sink};
-use serde_json::Value;
-use uswitch::stats::Counter;
 use uswitch_tests::{
     exchange::{BROADCAST, exchange, frame, station},
     privileged, program,
+    running::{Program, Running},
 };
 
-use crate::{
-    child::Running,
-    lab::{PATIENCE, TAP, eventually, silence},
-};
+use crate::lab::{PATIENCE, TAP, eventually, silence};
 
 /// Somebody without rights: "nobody" on every Linux.
 const NOBODY: u32 = 65534;
@@ -32,56 +27,6 @@ const AS_NOBODY: &str = "mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/t
 
 /// Longer than any test.
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// The program while it runs.
-struct Program(Running);
-
-impl Program {
-    /// Starts it, and returns when frames flow.
-    fn start(mut command: Command) -> Program {
-        let mut running = Running(command.spawn().unwrap());
-        let mut ready = [0];
-        let read = running.0.stdout.as_mut().unwrap().read(&mut ready).unwrap();
-        if read == 0 {
-            let mut text = String::new();
-            running.0.stderr.as_mut().unwrap().read_to_string(&mut text).unwrap();
-            panic!("the program is not ready: {text}");
-        }
-        Program(running)
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.0.0.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    }
-
-    /// Waits for its end: how it ended, and what it said.
-    fn ended(mut self) -> (ExitStatus, String) {
-        let mut text = String::new();
-        self.0.0.stderr.as_mut().unwrap().read_to_string(&mut text).unwrap();
-        (self.0.0.wait().unwrap(), text)
-    }
-
-    /// Ends it and checks its accounts.
-    fn stop(self) -> Value {
-        self.signal("-TERM");
-        let (status, text) = self.ended();
-        assert_eq!(status.code(), Some(0), "{text}");
-        let json: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-        check_accounts(&json["total"]);
-        json
-    }
-}
-
-/// The program behind a shell that lays its descriptors: readiness to our pipe, all that it says
-/// to the other.
-fn shell(executable: &Path, arguments: &[String]) -> Command {
-    let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$@\" 3>&1 1>&2", "sh"]);
-    command.arg(executable).args(["--quiet", "--json", "--ready-fd", "3"]).args(arguments);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
 
 /// A copy of the program at a place where anybody may run it, until it is dropped.
 struct Copy(PathBuf);
@@ -101,19 +46,6 @@ impl Drop for Copy {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
-}
-
-/// The equations in the head comment of stats.rs.
-fn check_accounts(total: &Value) {
-    let count = |counter: Counter| total[counter.name()].as_u64().unwrap();
-    let drops = |on_the_way_out: bool| {
-        let drops = Counter::ALL.iter().filter(|counter| counter.is_drop());
-        drops.filter(|c| c.is_tx_drop() == on_the_way_out).map(|c| count(*c)).sum::<u64>()
-    };
-    let decided = count(Counter::RxForwarded) + count(Counter::RxFlooded);
-    assert_eq!(count(Counter::RxFrames), decided + drops(false), "{total}");
-    let due = count(Counter::RxForwarded) + count(Counter::RxCopies);
-    assert_eq!(due, count(Counter::TxFrames) + drops(true), "{total}");
 }
 
 /// Two namespaces that live as long as their processes sleep, and the arguments that plug a TAP
@@ -140,7 +72,7 @@ impl Hosts {
         let pids = self.sleepers.iter().map(|sleeper| sleeper.0.id());
         let port = |pid: u32| format!("--port=tap:{TAP},netns={pid},name=host{pid}");
         let arguments: Vec<_> = pids.map(port).collect();
-        Program::start(shell(&program(), &arguments))
+        Program::start(Program::command(&program(), &arguments))
     }
 
     fn configure(&self) {
@@ -250,7 +182,7 @@ fn owner_of_the_devices_needs_no_other_right() {
     }
     let copy = Copy::new();
     let nobody = |ports: &str| {
-        let program = shell(&copy.0, &[ports.into()]);
+        let program = Program::command(&copy.0, &[ports.into()]);
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", AS_NOBODY, "sh"]);
         command.arg(program.get_program()).args(program.get_args()).current_dir("/");

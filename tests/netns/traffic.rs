@@ -12,12 +12,10 @@ use uswitch::stats::Counter;
 use uswitch_tests::{
     exchange::{BROADCAST, frame, station},
     privileged,
+    running::Running,
 };
 
-use crate::{
-    child::Running,
-    lab::{Host, Lab, PATIENCE, Plan},
-};
+use crate::lab::{Host, Lab, PATIENCE, Plan};
 
 /// Octets of a transfer: some hundred of the largest frames.
 const TCP_OCTETS: u64 = 16 << 20;
