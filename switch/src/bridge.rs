@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::{
     fdb::{Fdb, Learn, Place, Tick},
-    frame::Header,
+    frame::{Header, Mac},
     port::PortId,
     stats::Reason,
 };
@@ -63,6 +63,13 @@ pub struct Addressed {
     header: Header,
     source: Place,
     destination: Place,
+}
+
+impl Addressed {
+    /// From whom the frame is.
+    pub fn source(&self) -> Mac {
+        self.header.source
+    }
 }
 
 /// The rules and the table. A clone shares the table.
@@ -126,7 +133,7 @@ impl Bridge {
         if header.source.is_group() {
             return drop(Reason::GroupSource, None);
         }
-        if header.source == crate::frame::Mac::NULL {
+        if header.source == Mac::NULL {
             return drop(Reason::NullSource, None);
         }
         let learn = Some(self.fdb.learn(source, ingress, now));
@@ -151,7 +158,7 @@ impl Bridge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{fdb::FdbConfig, frame::Mac};
+    use crate::fdb::FdbConfig;
 
     const A: Mac = Mac::new([2, 0, 0, 0, 0, 0xa]);
     const B: Mac = Mac::new([2, 0, 0, 0, 0, 0xb]);

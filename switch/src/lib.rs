@@ -45,6 +45,7 @@
 pub mod bridge;
 mod egress;
 pub mod fdb;
+mod flap;
 pub mod frame;
 pub mod offload;
 pub mod plug;

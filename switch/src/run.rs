@@ -24,7 +24,7 @@ use crate::{
     fdb::Tick,
     port::{Port, PortId},
     stats::PortCounters,
-    worker::{Lost, Worker},
+    worker::{Lost, Moved, Worker},
 };
 
 /// Events that one wait takes: a queue that did not get in comes in the next round.
@@ -66,6 +66,8 @@ pub(crate) enum Command<P: Port> {
 pub(crate) enum Notice {
     /// A port is gone.
     Lost(Lost),
+    /// A station has moved: the last of those that did since this was told last.
+    Moved(Moved),
     /// The worker's thread ended without being told to: our mistake, and it left a panic.
     Died,
 }
@@ -125,6 +127,8 @@ pub(crate) struct Loop<P: Port> {
     sleepless: usize,
     /// Notices for which there was no room.
     unsaid: Vec<Lost>,
+    /// The tick in which it was last told that a station moved.
+    moved_told: Tick,
 }
 
 impl<P: Port> Loop<P> {
@@ -150,6 +154,7 @@ impl<P: Port> Loop<P> {
             ready,
             sleepless,
             unsaid,
+            moved_told: Tick::from_millis(0),
         })
     }
 
@@ -168,6 +173,7 @@ impl<P: Port> Loop<P> {
                 frames += self.worker.turn(*queue, now);
             }
             self.tell();
+            self.tell_moved(now);
             if frames > 0
                 && let BusyPoll::For(spin) = self.busy_poll
             {
@@ -270,6 +276,17 @@ impl<P: Port> Loop<P> {
         if lost.len() > 0 || !self.unsaid.is_empty() {
             self.unsaid.extend(lost);
             self.tell_lost();
+        }
+    }
+
+    /// Tells of a station that moved, now and then: it may be one that flaps.
+    #[inline]
+    fn tell_moved(&mut self, now: Tick) {
+        let Some(moved) = self.worker.moved() else { return };
+        if now != self.moved_told {
+            self.moved_told = now;
+            // No room: there is enough to be heard.
+            let _ = self.notices.try_send(Notice::Moved(moved));
         }
     }
 

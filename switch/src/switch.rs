@@ -19,10 +19,12 @@ pub use crate::run::BusyPoll;
 use crate::{
     bridge::{Bridge, GroupForward},
     fdb::{Fdb, FdbConfig, Tick},
+    flap::Flaps,
+    frame::Mac,
     port::{KernelDrops, PORTS_MAX, Port, PortId, Tx},
     run::{Bell, Command, Loop, Notice},
     stats::{Counter, PortCounters, PortStats},
-    worker::Worker,
+    worker::{Moved, Worker},
 };
 
 /// Workers of one switch at the most.
@@ -93,6 +95,13 @@ pub enum Event {
         /// What the system said.
         error: Option<io::Error>,
     },
+    /// A station is heard behind two ports in turn.
+    Flapping {
+        /// Its address.
+        station: Mac,
+        /// The names of the two ports.
+        ports: [String; 2],
+    },
     /// A worker ended by a panic: our mistake. Its ports are served no more.
     WorkerDied,
 }
@@ -108,6 +117,11 @@ impl fmt::Display for Event {
             Event::Detached { name, error: None, .. } => {
                 write!(f, "{name}: detached, its device is gone")
             }
+            Event::Flapping { station, ports: [one, other] } => write!(
+                f,
+                "{station} is heard behind {one} and {other} in turn: two stations have this \
+                 address, or there is a loop"
+            ),
             Event::WorkerDied => f.write_str(
                 "a worker has died, which is a mistake of ours; please report the message above",
             ),
@@ -153,6 +167,7 @@ pub struct Handle<P: Port> {
     notices: Receiver<Notice>,
     /// Notices that were taken out of the channel and not looked at yet.
     unheard: Vec<Notice>,
+    flaps: Flaps,
 }
 
 /// One worker, as the control plane sees it.
@@ -208,6 +223,7 @@ pub fn start<P: Port>(config: &SwitchConfig) -> io::Result<Handle<P>> {
         departed: Vec::new(),
         notices,
         unheard: Vec::new(),
+        flaps: Flaps::default(),
     };
     for number in 0..config.workers {
         let (commands, taken) = bounded(COMMANDS_MAX);
@@ -331,6 +347,7 @@ impl<P: Port> Handle<P> {
             let Some(notice) = notice else { break };
             match notice {
                 Notice::Died => events.push(Event::WorkerDied),
+                Notice::Moved(moved) => events.extend(self.flapping(moved)),
                 // Several halves may have found the same; the first tells.
                 Notice::Lost(lost) => {
                     if let Some(report) = self.remove(lost.port) {
@@ -345,6 +362,12 @@ impl<P: Port> Handle<P> {
             self.fdb.sweep(self.now());
         }
         events
+    }
+
+    fn flapping(&mut self, moved: Moved) -> Option<Event> {
+        let ports = [self.name(moved.from)?.to_owned(), self.name(moved.to)?.to_owned()];
+        let flaps = self.flaps.note(moved, self.now());
+        flaps.then_some(Event::Flapping { station: moved.station, ports })
     }
 
     /// Becomes ready when [`Handle::tend`] has something to tell. For `select`; what is taken
@@ -536,6 +559,31 @@ mod tests {
         assert_eq!(handle.name(c), Some("c"));
         host_a.put(BROADCAST);
         assert_eq!(take(&mut host_c), BROADCAST);
+    }
+
+    #[test]
+    fn station_with_the_address_of_another_is_told() {
+        let mut handle = started(2);
+        let (_, mut host_a) = plug(&mut handle, "a");
+        let (_, mut host_b) = plug(&mut handle, "b");
+        let begin = Instant::now();
+        let event = loop {
+            // Each waits until the other has been heard, as two stations with one address would.
+            host_a.put(BROADCAST);
+            take(&mut host_b);
+            host_b.put(BROADCAST);
+            take(&mut host_a);
+            if let Some(event) = handle.tend().pop() {
+                break event;
+            }
+            assert!(begin.elapsed() < PATIENCE, "it is told");
+        };
+        let Event::Flapping { station, mut ports } = event else { panic!("{event}") };
+        ports.sort();
+        assert_eq!(
+            (station.octets().as_slice(), ports),
+            (&BROADCAST[6..12], ["a", "b"].map(Into::into))
+        );
     }
 
     #[test]

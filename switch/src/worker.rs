@@ -19,7 +19,7 @@ use crate::{
     bridge::{Addressed, Bridge, Verdict},
     egress::Egress,
     fdb::{Learn, Tick},
-    frame::{Arena, BATCH_MAX},
+    frame::{Arena, BATCH_MAX, Mac},
     port::{Port, PortId, Rx, Tx},
     stats::{Counter, PortCounters, PortStats, Reason},
 };
@@ -32,6 +32,7 @@ pub struct Worker<P: Port> {
     queues: Vec<Option<Queue<P::Rx>>>,
     egress: Egress<P::Tx>,
     lost: Vec<Lost>,
+    moved: Option<Moved>,
 }
 
 /// One receiving half and its port.
@@ -41,6 +42,17 @@ struct Queue<R> {
     counters: Arc<PortCounters>,
     /// It was found gone and told; it is no longer asked.
     lost: bool,
+}
+
+/// A station that was heard behind another port than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Whose address.
+    pub station: Mac,
+    /// Behind which port it was.
+    pub from: PortId,
+    /// Behind which it is now.
+    pub to: PortId,
 }
 
 /// A port of which one half found that it is gone.
@@ -64,6 +76,7 @@ impl<P: Port> Worker<P> {
             queues: Vec::new(),
             egress: Egress::new(),
             lost: Vec::new(),
+            moved: None,
         }
     }
 
@@ -124,7 +137,8 @@ impl<P: Port> Worker<P> {
             tally.add(Counter::RxOctets, frame.octets().len() as u64);
         }
         tally.add(Counter::RxFrames, batch.len() as u64);
-        decide(&self.bridge, &mut self.egress, ingress, addressed, now, &mut tally);
+        let (egress, moved) = (&mut self.egress, &mut self.moved);
+        decide(&self.bridge, egress, ingress, addressed, now, &mut tally, moved);
         self.egress.send(ingress, batch, |port| {
             self.lost.push(Lost { port, queue: None, error: None });
         });
@@ -149,6 +163,11 @@ impl<P: Port> Worker<P> {
     pub fn lost(&mut self) -> std::vec::Drain<'_, Lost> {
         self.lost.drain(..)
     }
+
+    /// The last station that moved since the last call.
+    pub fn moved(&mut self) -> Option<Moved> {
+        self.moved.take()
+    }
 }
 
 /// Decides about all frames of a batch and sorts them by the ports by which they leave.
@@ -160,13 +179,20 @@ fn decide<T: Tx>(
     addressed: &[Option<Addressed>],
     now: Tick,
     tally: &mut PortStats,
+    moved: &mut Option<Moved>,
 ) {
     let others = egress.others(ingress);
     bridge.decide_all(ingress, addressed, now, |index, decision| {
         match decision.learn {
             None | Some(Learn::Known) => {}
             Some(Learn::New) => tally.add(Counter::LearnNew, 1),
-            Some(Learn::Moved { .. }) => tally.add(Counter::LearnMoved, 1),
+            Some(Learn::Moved { from }) => {
+                tally.add(Counter::LearnMoved, 1);
+                *moved = addressed[index].map(|frame| {
+                    let station = frame.source();
+                    Moved { station, from, to: ingress }
+                });
+            }
             Some(Learn::Quota) => tally.add(Counter::LearnQuota, 1),
             Some(Learn::Full) => tally.add(Counter::LearnFull, 1),
         }
