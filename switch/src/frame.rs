@@ -19,6 +19,10 @@ use crate::offload::{Offload, VNET_HEADER_LEN};
 /// Octets of an Ethernet header: destination, source, type or length (IEEE 802.3-2018, 3.1.1).
 pub const HEADER_LEN: usize = 14;
 
+/// Octets of the largest frame that is carried: a header with two VLAN tags and an IP packet of
+/// 65,535 octets.
+pub const FRAME_MAX: usize = HEADER_LEN + 2 * 4 + 65_535;
+
 /// Frames in one batch at the most: one for each bit of a [`Selection`].
 pub const BATCH_MAX: usize = 64;
 
@@ -42,6 +46,7 @@ const TPIDS: [[u8; 2]; 2] = [[0x81, 0x00], [0x88, 0xa8]];
 const TAG_LEN: usize = 4;
 /// VLAN tags that may come on top of a port's MTU: a customer's and a provider's.
 const TAGS_MAX: usize = 2;
+const _: () = assert!(VNET_HEADER_LEN + FRAME_MAX <= WIRE_MAX, "the largest frame is read whole");
 
 /// A MAC address: 48 bits, the first octet on the wire is the most significant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -118,6 +118,14 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/port/datagram.rs", "DatagramRx::recv"),
     ("switch/src/port/datagram.rs", "DatagramTx::write"),
     ("switch/src/port/datagram.rs", "DatagramTx::send"),
+    ("switch/src/port/stream.rs", "StreamRx::recv"),
+    ("switch/src/port/stream.rs", "StreamRx::read"),
+    ("switch/src/port/stream.rs", "StreamTx::send"),
+    ("switch/src/port/stream/inbox.rs", "Inbox::read"),
+    ("switch/src/port/stream/inbox.rs", "Inbox::take"),
+    ("switch/src/port/stream/outbox.rs", "Outbox::flush"),
+    ("switch/src/port/stream/outbox.rs", "Outbox::send"),
+    ("switch/src/port/stream/outbox.rs", "Outbox::account"),
     ("switch/src/stats.rs", "PortCounters::add"),
 ];
 

@@ -9,7 +9,9 @@
 pub mod any;
 pub mod datagram;
 pub mod memory;
+pub mod stream;
 pub mod tap;
+pub mod unix;
 
 use std::{fmt, io, os::fd::BorrowedFd};
 
