@@ -28,7 +28,7 @@ impl Links {
     ///
     /// The name is taken or cannot be one, or this kernel has no bridges.
     pub fn add_bridge(&mut self, name: &str) -> io::Result<()> {
-        self.add(name, vec![LinkInfo::Kind(InfoKind::Bridge)])
+        self.add(name, vec![LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)])])
             .map_err(|error| sentence(format!("the bridge `{name}` was not made"), error))
     }
 

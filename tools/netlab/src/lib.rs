@@ -34,7 +34,9 @@ mod bridge;
 mod error;
 mod ingress;
 mod link;
+mod lower;
 mod lro;
+mod macvlan;
 mod namespace;
 mod netlink;
 mod sys;
@@ -49,6 +51,8 @@ pub use bridge::FdbEntry;
 pub use error::{errno, explain, reason};
 pub use ingress::IngressDrop;
 pub use link::{Counters, Link, Links, Tun, check_link_name};
+pub use lower::Lower;
+pub use macvlan::{MacvlanMode, MacvlanModeError};
 pub use namespace::{Named, Namespace, unshare_user};
 pub use traffic::{
     NEVER,

@@ -17,7 +17,7 @@ use netlink_packet_route::{
 };
 
 use crate::{
-    Namespace,
+    Lower, MacvlanMode, Namespace,
     error::{errno, refused, sentence},
     netlink::Netlink,
     sys::LINK_NAME_MAX,
@@ -44,6 +44,10 @@ pub struct Link {
     pub kind: Option<String>,
     /// The number of the bridge that it is a member of.
     pub master: Option<u32>,
+    /// What it stands on, if it is a macvlan, a macvtap or an end of a veth pair.
+    pub lower: Option<Lower>,
+    /// The mode of a macvlan or macvtap.
+    pub macvlan: Option<MacvlanMode>,
     /// What only a TUN or a TAP has.
     pub tun: Option<Tun>,
     /// What it has counted since it was made.
@@ -170,7 +174,7 @@ impl Links {
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(end))),
         ];
-        self.add(name, info).map_err(|error| {
+        self.add(name, vec![LinkAttribute::LinkInfo(info)]).map_err(|error| {
             sentence(format!("the veth pair `{name}` and `{peer}` was not made"), error)
         })
     }
@@ -286,10 +290,10 @@ impl Links {
     }
 
     /// Makes a link of some kind.
-    pub(crate) fn add(&mut self, name: &str, info: Vec<LinkInfo>) -> io::Result<()> {
+    pub(crate) fn add(&mut self, name: &str, attributes: Vec<LinkAttribute>) -> io::Result<()> {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(link_name(name)?));
-        message.attributes.push(LinkAttribute::LinkInfo(info));
+        message.attributes.extend(attributes);
         self.netlink.change(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
     }
 
@@ -323,6 +327,7 @@ impl Link {
             ..Link::default()
         };
         let (mut state, mut carrier_changes) = (State::Unknown, 0);
+        let (mut lower, mut lower_namespace) = (None, None);
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
@@ -331,11 +336,14 @@ impl Link {
                 LinkAttribute::Controller(index) => link.master = Some(index),
                 LinkAttribute::Stats64(stats) => link.counters = Counters::parse(&stats),
                 LinkAttribute::LinkInfo(info) => link.parse_info(info),
+                LinkAttribute::Link(index) => lower = Some(index),
+                LinkAttribute::LinkNetNsId(number) => lower_namespace = Some(number),
                 LinkAttribute::OperState(told) => state = told,
                 LinkAttribute::CarrierChanges(count) => carrier_changes = count,
                 _ => {}
             }
         }
+        link.lower = lower.map(|index| Lower { index, namespace: lower_namespace });
         // linkwatch_do_dev() in net/core/link_watch.c sets the state and activates the queue,
         // some time after the carrier changed. A state that is not known means that this is
         // still to come, or that the carrier was there from the start (loopback, a TAP).
@@ -351,6 +359,7 @@ impl Link {
                 LinkInfo::Data(InfoData::Tun(attributes)) => {
                     self.tun = Some(Tun::parse(&attributes));
                 }
+                LinkInfo::Data(data) => self.macvlan = MacvlanMode::of(&data),
                 _ => {}
             }
         }
