@@ -31,6 +31,7 @@
 
 mod address;
 mod bridge;
+mod created;
 mod error;
 mod ingress;
 mod link;
@@ -48,6 +49,7 @@ mod watch;
 
 pub use address::{Prefix, PrefixError};
 pub use bridge::FdbEntry;
+pub use created::Created;
 pub use error::{errno, explain, reason};
 pub use ingress::IngressDrop;
 pub use link::{Counters, Link, Links, Tun, check_link_name};
