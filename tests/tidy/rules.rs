@@ -126,6 +126,8 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/port/stream/outbox.rs", "Outbox::flush"),
     ("switch/src/port/stream/outbox.rs", "Outbox::send"),
     ("switch/src/port/stream/outbox.rs", "Outbox::account"),
+    ("switch/src/port/pcap.rs", "PcapRx::recv"),
+    ("switch/src/port/pcap.rs", "PcapTx::send"),
     ("switch/src/stats.rs", "PortCounters::add"),
 ];
 

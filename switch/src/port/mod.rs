@@ -9,6 +9,7 @@
 pub mod any;
 pub mod datagram;
 pub mod memory;
+pub mod pcap;
 pub mod stream;
 pub mod tap;
 pub mod unix;
