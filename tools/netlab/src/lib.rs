@@ -38,6 +38,7 @@ mod link;
 mod lower;
 mod lro;
 mod macvlan;
+mod macvtap;
 mod namespace;
 mod netlink;
 mod sys;
@@ -55,6 +56,7 @@ pub use ingress::IngressDrop;
 pub use link::{Counters, Link, Links, Tun, check_link_name};
 pub use lower::Lower;
 pub use macvlan::{MacvlanMode, MacvlanModeError};
+pub use macvtap::MacvtapDevice;
 pub use namespace::{Named, Namespace, unshare_user};
 pub use traffic::{
     NEVER,

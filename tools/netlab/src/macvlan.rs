@@ -112,7 +112,7 @@ impl Links {
     }
 
     /// Makes a macvtap, a macvlan whose frames are read and written by a program through a
-    /// character device. Otherwise as [`Links::add_macvlan`].
+    /// character device ([`crate::MacvtapDevice`]). Otherwise as [`Links::add_macvlan`].
     ///
     /// # Errors
     ///

@@ -2,8 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::{
+    ffi::CStr,
     io, mem,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    ptr,
 };
 
 /// Octets of a link's name at the most: `IFNAMSIZ` of linux/if.h, less the closing zero.
@@ -117,6 +119,50 @@ fn ethtool_value(socket: BorrowedFd<'_>, name: &str, mut request: [u32; 2]) -> i
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const ETHTOOL_GFLAGS: u32 = 0x25;
 const ETHTOOL_SFLAGS: u32 = 0x26;
+
+/// Mounts a file system of this kind, with default options, and attaches it nowhere: it can be
+/// reached by the descriptor alone, and goes with it (fsopen(2), fsconfig(2), fsmount(2); since
+/// Linux 5.2). A sysfs shows the network namespace of the calling thread.
+pub(crate) fn detached_mount(kind: &CStr) -> io::Result<OwnedFd> {
+    // SAFETY: fsopen(2) reads the terminated string behind the pointer: `kind`, borrowed until
+    // the call returns; the flags are passed by value.
+    let answer = unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) };
+    let kind = new_descriptor(answer)?;
+    let nothing = ptr::null::<libc::c_char>();
+    // SAFETY: fsconfig(2) with FSCONFIG_CMD_CREATE wants key and value to be null and aux to be
+    // zero, and touches no memory of ours; `kind` keeps the descriptor open.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            kind.as_raw_fd(),
+            FSCONFIG_CMD_CREATE,
+            nothing,
+            nothing,
+            0 as libc::c_int,
+        )
+    };
+    checked(answer as libc::c_int)?;
+    let no_attributes: libc::c_uint = 0;
+    // SAFETY: fsmount(2) takes three numbers and touches no memory of ours; `kind` keeps the
+    // descriptor open.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_fsmount, kind.as_raw_fd(), FSMOUNT_CLOEXEC, no_attributes)
+    };
+    new_descriptor(answer)
+}
+
+/// linux/mount.h.
+const FSOPEN_CLOEXEC: libc::c_uint = 1;
+const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+const FSMOUNT_CLOEXEC: libc::c_uint = 1;
+
+/// Owns what a system call that makes descriptors has answered.
+fn new_descriptor(answer: libc::c_long) -> io::Result<OwnedFd> {
+    let number = checked(answer as libc::c_int)?;
+    // SAFETY: from_raw_fd wants an open descriptor that nobody else owns: both callers pass the
+    // answer of a call that has just made one, and it did not fail.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
 
 /// A link's name as the kernel wants it: cut, and with a zero behind it.
 fn link_name(name: &str) -> [libc::c_char; libc::IFNAMSIZ] {

@@ -37,7 +37,7 @@ pub fn tun_persistent(
     persistent(namespace, name, owner, multi_queue, libc::IFF_TUN)
 }
 
-/// A process that holds the descriptor side of a TUN or a TAP.
+/// A process that holds the descriptor side of a TUN, a TAP or a macvtap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// Its number.
@@ -55,12 +55,17 @@ pub struct Holder {
 /// /proc is not there.
 pub fn tun_holders(name: &str) -> io::Result<Vec<Holder>> {
     let line = format!("iff:\t{name}");
+    holders_where(|pid| holds(pid, &line))
+}
+
+/// The processes of which this is true, in the order of their numbers.
+pub(crate) fn holders_where(holds: impl Fn(u32) -> bool) -> io::Result<Vec<Holder>> {
     let mut holders = Vec::new();
     for entry in fs::read_dir("/proc").map_err(|error| sentence("/proc was not read", error))? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        if holds(pid, &line) {
+        if holds(pid) {
             let program = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             holders.push(Holder { pid, program: program.trim_end().to_string() });
         }
