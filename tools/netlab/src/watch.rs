@@ -207,9 +207,12 @@ mod tests {
         wait_for(&mut watch, "moved away", |event| *event == gone);
         changed(&mut far, "moved here", |link| link.name == "c");
         links.delete("b").unwrap();
-        let is_gone = |name| move |event: &LinkEvent| matches!(event, LinkEvent::Gone { name: n, .. } if n == name);
-        wait_for(&mut watch, "deleted", is_gone("b"));
-        wait_for(&mut far, "deleted with its other end", is_gone("c"));
+        let is_gone = |event: &LinkEvent, of: &str| match event {
+            LinkEvent::Gone { name, .. } => name == of,
+            _ => false,
+        };
+        wait_for(&mut watch, "deleted", |event| is_gone(event, "b"));
+        wait_for(&mut far, "deleted with its other end", |event| is_gone(event, "c"));
     }
 
     #[test]
