@@ -1,11 +1,14 @@
 //! What the tests share: the program, built before it is run, the check that a test which needs
 //! privilege has it, programs that end with the test ([`running`]), frames from files
-//! ([`captures`]), and a switch that the test moves by hand ([`mod@bench`]).
+//! ([`captures`]), frames to be cut ([`sample`]), and a switch that the test moves by hand
+//! ([`mod@bench`]).
 
 pub mod bench;
 pub mod captures;
 pub mod exchange;
 pub mod running;
+#[path = "../switch/src/offload/sample.rs"]
+pub mod sample;
 
 use std::{env, path::PathBuf, process::Command, sync::OnceLock};
 

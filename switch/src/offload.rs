@@ -4,18 +4,28 @@
 //! A TAP whose host has checksum and segmentation offload hands us one frame of up to 64 KB
 //! where the wire would have carried 45. It passes through untouched, header and all, and the
 //! receiving host takes it whole: this is where most of the speed comes from. The bridge needs
-//! to know one thing about it: how large the largest frame would be, had it been cut.
+//! to know one thing about it: how large the largest frame would be, had it been cut. Where a
+//! port cannot take it so, [`checksum`] completes its checksum and [`segment`] cuts it.
 //!
 //! ```text
 //!  0      1         2        4         6           8            10           12
 //!  | flags | gso_type | hdr_len | gso_size | csum_start | csum_offset | num_buffers |
 //! ```
 
+pub mod checksum;
+#[cfg(test)]
+pub(crate) mod sample;
+pub mod segment;
+
 /// Octets of the virtio-net header in front of each frame.
 pub const VNET_HEADER_LEN: usize = 12;
 
 /// VIRTIO_NET_HDR_F_NEEDS_CSUM: the checksum at `csum_start + csum_offset` is to be completed.
 const NEEDS_CSUM: u8 = 1;
+/// VIRTIO_NET_HDR_GSO_TCPV4: TCP segments of `gso_size` octets of payload each, over IPv4.
+const GSO_TCPV4: u8 = 1;
+/// VIRTIO_NET_HDR_GSO_TCPV6: the same over IPv6.
+const GSO_TCPV6: u8 = 4;
 /// VIRTIO_NET_HDR_GSO_UDP_L4: UDP datagrams of `gso_size` octets of payload each (USO).
 const GSO_UDP_L4: u8 = 5;
 /// VIRTIO_NET_HDR_GSO_ECN: a flag beside the kind, for TCP with CWR set.

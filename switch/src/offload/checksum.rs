@@ -1,0 +1,215 @@
+//! The Internet checksum (RFC 1071): the complement of the ones' complement sum of 16-bit words.
+//!
+//! Such a sum does not mind the order of octets within its words, if only all of them have the
+//! same (RFC 1071, section 2 B): so we add as the machine loads, and what is written back from
+//! the register is right on the wire. Nor does it mind wider words, for 2^16 is 1 modulo 65,535:
+//! we add 32 bits at a time into sums of 64, which cannot overflow below 2^32 words and need no
+//! carry, side by side, so that the compiler makes vectors of them.
+
+/// Octets that are added in one step.
+const STEP: usize = 32;
+/// Sums side by side, one for each 32-bit word of a step.
+const LANES: usize = STEP / 4;
+
+/// What a device writes where the sum would be zero: in UDP, zero says that there is no checksum
+/// (RFC 768), and the same for all is what Linux does (CSUM_MANGLED_0).
+const ZERO: u16 = 0xffff;
+
+/// A ones' complement sum that is not folded yet, in the machine's order of octets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum(u64);
+
+impl Sum {
+    /// Of nothing.
+    pub const ZERO: Sum = Sum(0);
+
+    /// Of these octets. If their number is odd, a zero is added behind (RFC 1071, section 1).
+    #[inline]
+    pub fn of(octets: &[u8]) -> Sum {
+        let steps = octets.chunks_exact(STEP);
+        let tail = steps.remainder();
+        let mut lanes = [0; LANES];
+        for step in steps {
+            add(&mut lanes, step);
+        }
+        Sum(lanes.iter().sum::<u64>() + short(tail))
+    }
+
+    /// Of these octets, which are copied to the start of `room` on the way.
+    ///
+    /// # Panics
+    ///
+    /// If the room is smaller.
+    #[inline]
+    pub fn copy(octets: &[u8], room: &mut [u8]) -> Sum {
+        let room = &mut room[..octets.len()];
+        let mut steps = room.chunks_exact_mut(STEP);
+        let mut lanes = [0; LANES];
+        for (to, step) in steps.by_ref().zip(octets.chunks_exact(STEP)) {
+            to.copy_from_slice(step);
+            add(&mut lanes, step);
+        }
+        let tail = &octets[octets.len() - octets.len() % STEP..];
+        steps.into_remainder().copy_from_slice(tail);
+        Sum(lanes.iter().sum::<u64>() + short(tail))
+    }
+
+    /// With one word more.
+    #[inline]
+    pub fn add(self, word: u16) -> Sum {
+        Sum(self.0 + u64::from(word.to_be()))
+    }
+
+    /// Without a word that was added before (RFC 1624, section 3: its complement is added).
+    #[inline]
+    pub fn subtract(self, word: u16) -> Sum {
+        self.add(!word)
+    }
+
+    /// With the words of another sum. Both begin at even places of the same octets.
+    #[inline]
+    pub fn merge(self, other: Sum) -> Sum {
+        // Both are far below 2^63: of less than 2^30 words.
+        Sum(self.0 + other.0)
+    }
+
+    /// The checksum: folded to 16 bits and complemented.
+    #[inline]
+    pub fn checksum(self) -> u16 {
+        let half = (self.0 >> 32) + (self.0 & 0xffff_ffff);
+        let quarter = (half >> 16) + (half & 0xffff);
+        let carried = (quarter >> 16) + (quarter & 0xffff);
+        let folded = (carried >> 16) + (carried & 0xffff);
+        !u16::from_be(folded as u16)
+    }
+
+    /// The checksum as it is written where zero would say that there is none.
+    #[inline]
+    pub fn checksum_unless_zero(self) -> u16 {
+        match self.checksum() {
+            0 => ZERO,
+            checksum => checksum,
+        }
+    }
+}
+
+/// Completes the checksum that begins at `start` and goes where `offset` from there says: in its
+/// place stands the sum of a pseudo header (virtio 1.2, 5.1.6.2). `false`: there is no such place.
+pub fn complete(octets: &mut [u8], start: usize, offset: usize) -> bool {
+    let Some(covered) = octets.get_mut(start..) else { return false };
+    let checksum = Sum::of(covered).checksum_unless_zero();
+    let place = covered.get_mut(offset..).and_then(<[u8]>::first_chunk_mut);
+    place.map(|place| *place = checksum.to_be_bytes()).is_some()
+}
+
+/// Adds one step's words to the lanes.
+#[inline]
+fn add(lanes: &mut [u64; LANES], step: &[u8]) {
+    for (lane, word) in lanes.iter_mut().zip(step.as_chunks().0) {
+        *lane += u64::from(u32::from_ne_bytes(*word));
+    }
+}
+
+/// The sum of what is shorter than a step.
+#[inline]
+fn short(octets: &[u8]) -> u64 {
+    let (words, tail) = octets.as_chunks();
+    let mut last = [0; 4];
+    last[..tail.len()].copy_from_slice(tail);
+    let words = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word)));
+    words.sum::<u64>() + u64::from(u32::from_ne_bytes(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The sum in the words of RFC 1071, section 4.1.
+    fn plain(octets: &[u8]) -> u16 {
+        let word = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+        let mut sum: u32 = octets.chunks(2).map(word).fold(0, |sum, word| sum + word);
+        while sum >> 16 != 0 {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+
+    #[test]
+    fn example_of_rfc_1071_has_its_sum() {
+        let octets = [0, 1, 0xf2, 3, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(Sum::of(&octets).checksum(), !0xddf2);
+    }
+
+    #[test]
+    fn largest_sum_does_not_overflow() {
+        for len in [31, 32, 33, 1500, 65_535, 1 << 20] {
+            let octets = vec![0xff; len];
+            assert_eq!(Sum::of(&octets).checksum(), if len % 2 == 0 { 0 } else { 0xff }, "{len}");
+        }
+    }
+
+    #[test]
+    fn checksum_of_zero_is_written_as_all_ones() {
+        let mut octets = vec![0xff; 40];
+        octets[20..22].fill(0);
+        octets[30] = 0;
+        octets[31] = 0;
+        assert!(complete(&mut octets, 10, 20));
+        assert_eq!(octets[30..32], [0xff; 2]);
+        assert_eq!(Sum::of(&[0xff; 4]).checksum(), 0);
+    }
+
+    #[test]
+    fn checksum_beyond_the_frame_is_none() {
+        let mut octets = [7; 40];
+        for (start, offset) in [(41, 0), (40, 0), (39, 0), (0, 39), (20, 19), (30, usize::MAX)] {
+            assert!(!complete(&mut octets, start, offset), "{start} + {offset}");
+        }
+        assert_eq!(octets, [7; 40]);
+        assert!(complete(&mut octets, 20, 18));
+    }
+
+    proptest! {
+        #[test]
+        fn sum_is_that_of_the_definition(
+            octets in prop::collection::vec(any::<u8>(), 0..3000), skip in 0..8usize,
+        ) {
+            let octets = &octets[skip.min(octets.len())..];
+            prop_assert_eq!(Sum::of(octets).checksum(), plain(octets));
+            let mut room = vec![0xaa; octets.len() + 3];
+            prop_assert_eq!(Sum::copy(octets, &mut room).checksum(), plain(octets));
+            prop_assert_eq!(&room[..octets.len()], octets);
+            prop_assert_eq!(&room[octets.len()..], [0xaa; 3]);
+        }
+
+        #[test]
+        fn words_are_added_and_taken_away(
+            octets in prop::collection::vec(any::<[u8; 2]>(), 1..100), word: u16,
+        ) {
+            let (first, rest) = octets.split_first().unwrap();
+            let sum = Sum::of(rest.as_flattened()).add(u16::from_be_bytes(*first));
+            prop_assert_eq!(sum.checksum(), plain(octets.as_flattened()));
+            let replaced = [&[word.to_be_bytes()], rest].concat();
+            let sum = sum.subtract(u16::from_be_bytes(*first)).add(word);
+            // Zero has two forms: their difference is none (RFC 1624, section 3).
+            prop_assert_eq!(sum.checksum() % 0xffff, plain(replaced.as_flattened()) % 0xffff);
+        }
+
+        #[test]
+        fn completed_checksum_is_valid(
+            mut octets in prop::collection::vec(any::<u8>(), 4..200), start: u8, offset: u8,
+        ) {
+            let (start, offset) = (usize::from(start), usize::from(offset) & !1);
+            let before = octets.clone();
+            let there = start + offset + 2 <= octets.len();
+            prop_assert_eq!(complete(&mut octets, start, offset), there);
+            if there {
+                // All was added, and what stood in the place of the checksum, too.
+                let pseudo = u16::from_be_bytes([before[start + offset], before[start + offset + 1]]);
+                prop_assert_eq!(Sum::of(&octets[start..]).add(pseudo).checksum() % 0xffff, 0);
+            }
+        }
+    }
+}
