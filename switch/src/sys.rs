@@ -4,12 +4,15 @@
 
 use std::{
     fs::OpenOptions,
-    io,
+    io::{self, IoSlice},
+    mem::MaybeUninit,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+    ptr,
     sync::{Mutex, PoisonError},
 };
 
 use libc::{c_int, c_uint};
+use nix::errno::Errno;
 
 /// Takes over a descriptor that this process was given when it was executed, by its number, and
 /// sets FD_CLOEXEC on it.
@@ -111,6 +114,104 @@ pub(crate) fn tun_namespace(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     check(namespace)?;
     // SAFETY: the call succeeded, so this is a new descriptor, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(namespace) })
+}
+
+/// Sets a socket option whose value is a plain structure or number of the kernel's.
+pub(crate) fn set_option<T: Copy>(
+    socket: BorrowedFd<'_>,
+    level: c_int,
+    option: c_int,
+    value: &T,
+) -> io::Result<()> {
+    let (fd, from) = (socket.as_raw_fd(), ptr::from_ref(value).cast());
+    let len = size_of::<T>() as libc::socklen_t;
+    // SAFETY: setsockopt(2) reads `len` octets behind the pointer: the whole of `value`, borrowed
+    // until the call returns; the borrow keeps the descriptor open.
+    check(unsafe { libc::setsockopt(fd, level, option, from, len) })
+}
+
+/// Binds a packet socket to the link with this number, to receive frames of one protocol
+/// (ETH_P_*), or of none if it is zero (packet(7)).
+pub(crate) fn packet_bind(socket: BorrowedFd<'_>, link: u32, protocol: u16) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as libc::c_ushort,
+        sll_protocol: protocol.to_be(),
+        sll_ifindex: link as c_int,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let len = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: bind(2) reads `len` octets behind the pointer: the whole of `address`, which
+    // outlives the call; the borrow keeps the descriptor open.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) })
+}
+
+/// The kind of the device that a packet socket is bound to: ARPHRD_* of linux/if_arp.h.
+pub(crate) fn packet_device_kind(socket: BorrowedFd<'_>) -> io::Result<u16> {
+    let mut address = libc::sockaddr_ll {
+        sll_family: 0,
+        sll_protocol: 0,
+        sll_ifindex: 0,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let mut len = size_of_val(&address) as libc::socklen_t;
+    let (fd, to) = (socket.as_raw_fd(), (&raw mut address).cast());
+    // SAFETY: getsockname(2) writes `len` octets at the most to `to`, which is the whole of
+    // `address`, and their count into `len`; both outlive the call and are ours alone.
+    check(unsafe { libc::getsockname(fd, to, &raw mut len) })?;
+    Ok(address.sll_hatype)
+}
+
+/// The frames that a packet socket had no room for since this was asked last: asking sets it to
+/// zero (PACKET_STATISTICS).
+pub(crate) fn packet_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut stats = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+    let mut len = size_of_val(&stats) as libc::socklen_t;
+    let (fd, level, option) = (socket.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS);
+    let to = (&raw mut stats).cast();
+    // SAFETY: getsockopt(2) writes `len` octets at the most to `to`, which is the whole of `stats`,
+    // and their count into `len`; both outlive the call and are ours alone.
+    check(unsafe { libc::getsockopt(fd, level, option, to, &raw mut len) })?;
+    Ok(stats.tp_drops)
+}
+
+/// Sends up to `MAX` datagrams, each made of `PARTS` pieces, without waiting, and says how many
+/// were taken: those after them may be tried again. Nothing is allocated.
+///
+/// # Errors
+///
+/// Why the first one was not taken.
+#[inline]
+pub(crate) fn send_datagrams<const PARTS: usize, const MAX: usize>(
+    socket: BorrowedFd<'_>,
+    datagrams: &[[IoSlice<'_>; PARTS]],
+) -> Result<usize, Errno> {
+    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MAX];
+    let count = datagrams.len().min(MAX);
+    for (header, parts) in headers.iter_mut().zip(datagrams) {
+        let msg_hdr = libc::msghdr {
+            msg_name: ptr::null_mut(),
+            msg_namelen: 0,
+            // An IoSlice is an iovec (its documentation says so), and sendmmsg only reads it.
+            msg_iov: parts.as_ptr().cast_mut().cast(),
+            msg_iovlen: PARTS as _,
+            msg_control: ptr::null_mut(),
+            msg_controllen: 0,
+            msg_flags: 0,
+        };
+        header.write(libc::mmsghdr { msg_hdr, msg_len: 0 });
+    }
+    let (fd, first) = (socket.as_raw_fd(), headers.as_mut_ptr().cast());
+    // SAFETY: sendmmsg(2) reads `count` headers and writes the `msg_len` of each: that many were
+    // written just now, and they are ours alone. Each points to PARTS vectors and those to their
+    // octets, all borrowed by `datagrams` until the call returns.
+    let sent = unsafe { libc::sendmmsg(fd, first, count as c_uint, libc::MSG_DONTWAIT as _) };
+    Errno::result(sent).map(|sent| sent as usize)
 }
 
 /// Takes over the descriptor of something that gives it away.

@@ -5,6 +5,7 @@ mod child;
 mod devices;
 mod frames;
 mod lab;
+mod packet;
 mod program;
 mod stations;
 mod stream;

@@ -49,6 +49,7 @@ pub type Exceptions = &'static [(&'static str, &'static str)];
 
 /// Where unsafe code may stand.
 const UNSAFE: Exceptions = &[
+    ("switch/src/port/packet/ring.rs", "memory shared with the kernel, with a safe face"),
     ("switch/src/sys.rs", "system calls and instructions, with a safe face"),
     ("tools/netlab/src/sys.rs", "system calls, with a safe face"),
 ];
@@ -59,6 +60,8 @@ const ATOMICS: Exceptions = &[
     ("switch/src/fdb/atomic.rs", "chooses those of loom or of the standard library"),
     ("switch/src/fdb/bucket.rs", "the words and ages that all workers share; loom checks them"),
     ("switch/src/fdb/shares.rs", "counts that guard nothing else; loom checks them"),
+    ("switch/src/port/packet/drops.rs", "sums that guard nothing else"),
+    ("switch/src/port/packet/ring.rs", "the status words by which slots change hands"),
     ("switch/src/run.rs", "the bell by which a worker is told of commands"),
     ("switch/src/stats.rs", "counters with one writer each"),
     ("switch/src/program/demo.rs", "whether somebody wishes the end"),
@@ -128,6 +131,17 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/port/stream/outbox.rs", "Outbox::account"),
     ("switch/src/port/pcap.rs", "PcapRx::recv"),
     ("switch/src/port/pcap.rs", "PcapTx::send"),
+    ("switch/src/port/packet/receive.rs", "PacketRx::recv"),
+    ("switch/src/port/packet/receive.rs", "PacketRx::lend"),
+    ("switch/src/port/packet/receive.rs", "PacketRx::recv_queued"),
+    ("switch/src/port/packet/receive.rs", "restore"),
+    ("switch/src/port/packet/ring.rs", "Ring::peek"),
+    ("switch/src/port/packet/ring.rs", "Ring::take"),
+    ("switch/src/port/packet/ring.rs", "Ring::memory"),
+    ("switch/src/port/packet/ring.rs", "Ring::release"),
+    ("switch/src/port/packet/send.rs", "PacketTx::send"),
+    ("switch/src/port/packet/send.rs", "PacketTx::send_parts"),
+    ("switch/src/sys.rs", "send_datagrams"),
     ("switch/src/stats.rs", "PortCounters::add"),
 ];
 

@@ -11,6 +11,7 @@ pub mod datagram;
 pub mod memory;
 pub mod pcap;
 pub mod stream;
+pub mod packet;
 pub mod tap;
 pub mod unix;
 

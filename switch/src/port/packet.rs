@@ -1,0 +1,353 @@
+//! Packet sockets: a cable to any network device that the kernel has. What comes in by the device
+//! comes to us, and what we send leaves by it: the outer end of a veth pair, a macvlan, a card, or
+//! the netdev side of a TAP whose other side a virtual machine holds (packet(7)).
+//!
+//! Frames come by a ring that is shared with the kernel (ring.rs, receive.rs) and go by
+//! sendmmsg(2) (send.rs), each behind its virtio-net header, so that 64 KB frames pass whole.
+//!
+//! A packet socket only listens: the host's own stack gets each frame as well, and would answer
+//! for addresses that it has on the device, and forward. So by default it is made deaf on a device
+//! that exists for us (host.rs).
+//!
+//! The socket is bound to one device in one namespace. It survives that the device goes down and
+//! up, and waits meanwhile. That the device is deleted or moved away it does not tell: nothing
+//! comes any more, and what is sent counts as sent while it was down. Whoever wants to know watches
+//! the links of [`Packet::namespace`] for [`Packet::index`].
+//!
+//! Limits of the kernel, that no program can lift: a frame with more than one VLAN tag, or with an
+//! 802.1ad tag, is not sent at full MTU (EMSGSIZE: refused); frames below 14 octets cannot be
+//! sent.
+
+use std::{
+    error, fmt, fs, io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use netlab::{Link, Links, Namespace};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, setsockopt, socket,
+    sockopt::{RcvBuf, RcvBufForce, SndBuf, SndBufForce},
+};
+
+use crate::{offload::VNET_HEADER_LEN, port::Port, sys};
+
+mod drops;
+mod host;
+mod receive;
+mod ring;
+mod send;
+
+pub use receive::PacketRx;
+pub use send::PacketTx;
+
+use drops::Drops;
+use host::Taken;
+use receive::SHORT_HEADER_LEN;
+use ring::{RING_OCTETS, Ring};
+
+/// Octets of kernel memory that may be filled with frames for one port: the ring, and the queue
+/// of frames too large for it. The queue takes a frame while it is below its bound, so it goes
+/// beyond by one.
+pub const RECEIVE_OCTETS_MAX: usize = 4 << 20;
+
+/// Octets of frames on their way out: thirty of the largest.
+const SEND_OCTETS: usize = 2 << 20;
+
+/// How a packet socket is asked for virtio-net headers, the best first: option, value, and octets
+/// of the header. Since Linux 6.6, and since 2.6.27.
+const HEADERS: [Header; 2] = [
+    (libc::PACKET_VNET_HDR_SZ, VNET_HEADER_LEN as libc::c_int, VNET_HEADER_LEN),
+    (libc::PACKET_VNET_HDR, 1, SHORT_HEADER_LEN),
+];
+
+type Header = (libc::c_int, libc::c_int, usize);
+
+/// What a packet port is to be like.
+#[derive(Clone, Debug)]
+pub struct PacketConfig {
+    /// The device's name, 1 to 15 octets.
+    pub device: String,
+    /// Where the device is; `None`: in the namespace where we are.
+    pub netns: Option<Namespace>,
+    /// Its MTU; `None`: as it is.
+    pub mtu: Option<u32>,
+    /// What becomes of the host's own stack.
+    pub host: Host,
+}
+
+impl PacketConfig {
+    /// A port on this device, in the namespace where we are, and nothing asked for beyond that.
+    pub fn named(device: impl Into<String>) -> PacketConfig {
+        PacketConfig { device: device.into(), netns: None, mtu: None, host: Host::Auto }
+    }
+}
+
+/// What becomes of the host's own stack on a device that is a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Host {
+    /// Frames that come in by the device are dropped before the host sees them.
+    Drop,
+    /// The host sees them, and answers as if there were no switch.
+    Keep,
+    /// [`Host::Keep`] on hardware, by which the host itself may be reached; else [`Host::Drop`].
+    #[default]
+    Auto,
+}
+
+/// A packet socket that is open.
+pub struct Packet {
+    ring: Ring,
+    shared: Arc<Shared>,
+    warnings: Vec<String>,
+}
+
+/// What the halves of a port have in common. With the last of them the socket is closed, and the
+/// host gets back what was taken from it.
+struct Shared {
+    fd: OwnedFd,
+    /// Octets of virtio-net header that this kernel's packet sockets have.
+    header_len: usize,
+    mtu: u32,
+    index: u32,
+    namespace: Namespace,
+    drops: Drops,
+    /// What the device had dropped in sending when it was opened.
+    device_drops_before: u64,
+    /// Given back with the last half.
+    _taken: Taken,
+}
+
+impl Packet {
+    /// Opens a socket on the device, and brings the device up.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong with which device, and what helps.
+    pub fn open(config: &PacketConfig) -> Result<Packet, PacketError> {
+        Packet::open_with(config, &HEADERS)
+    }
+
+    /// Opens as a kernel would that knows these headers.
+    fn open_with(config: &PacketConfig, headers: &[Header]) -> Result<Packet, PacketError> {
+        let fail = |fault| PacketError { device: config.device.clone(), fault };
+        let namespace = match &config.netns {
+            Some(namespace) => namespace.clone(),
+            None => {
+                Namespace::current().map_err(|e| fail(Fault::System("find its namespace", e)))?
+            }
+        };
+        let opened = namespace.run(|| open_here(config, headers, &namespace));
+        opened.map_err(|e| fail(Fault::System("enter its namespace", e)))?.map_err(fail)
+    }
+
+    /// The device's number in its namespace (ifindex). One that is made again has another.
+    pub fn index(&self) -> u32 {
+        self.shared.index
+    }
+
+    /// Where the device is.
+    pub fn namespace(&self) -> &Namespace {
+        &self.shared.namespace
+    }
+
+    /// The device's MTU.
+    pub fn mtu(&self) -> u32 {
+        self.shared.mtu
+    }
+
+    /// What senders may leave to be done to their frames, by name.
+    pub fn offloads(&self) -> impl Iterator<Item = &'static str> {
+        // Kernels that know the longer header (6.6) know datagrams to be cut as well (6.2).
+        let names = ["csum", "tso4", "tso6", "uso4", "uso6"];
+        let known = if self.shared.header_len == VNET_HEADER_LEN { names.len() } else { 3 };
+        names.into_iter().take(known)
+    }
+
+    /// What did not work but does not keep the port from being used: sentences.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+impl Port for Packet {
+    type Rx = PacketRx;
+    type Tx = PacketTx;
+
+    fn split(self) -> io::Result<(Vec<PacketRx>, PacketTx)> {
+        let rx = PacketRx::new(self.ring, self.shared.clone());
+        Ok((vec![rx], PacketTx::new(self.shared)))
+    }
+}
+
+impl Shared {
+    /// What the device dropped in sending since the port was opened.
+    fn device_drops(&self) -> io::Result<u64> {
+        let links = self.namespace.links()?.list()?;
+        let link = links.into_iter().find(|link| link.index == self.index);
+        let link = link.ok_or(io::ErrorKind::NotFound)?;
+        Ok(link.counters.tx_dropped.saturating_sub(self.device_drops_before))
+    }
+}
+
+/// Opens in the namespace of the calling thread.
+fn open_here(
+    config: &PacketConfig,
+    headers: &[Header],
+    namespace: &Namespace,
+) -> Result<Packet, Fault> {
+    let device = &config.device;
+    netlab::check_link_name(device).map_err(Fault::Name)?;
+    let asked = |error| Fault::System("ask for it by netlink", error);
+    let mut links = Links::here().map_err(asked)?;
+    let gone = || Fault::Missing(config.netns.clone());
+    let link = links.get(device).map_err(asked)?.ok_or_else(gone)?;
+    let fd = open_socket(&link)?;
+    if let Some(mtu) = config.mtu.filter(|mtu| *mtu != link.mtu) {
+        links.set_mtu(device, mtu).map_err(|e| Fault::System("set its MTU", e))?;
+    }
+    let set = |error| Fault::System("prepare its socket", error);
+    let header_len = set_up(&fd, headers).map_err(set)?;
+    let ring = Ring::open(fd.as_fd()).map_err(|e| Fault::System("share its ring", e))?;
+    let mut warnings = Vec::new();
+    if !link.up
+        && let Err(error) = links.set_up(device)
+    {
+        warnings.push(format!(
+            "it is down and could not be brought up ({}); `sudo ip link set {device} up` does it",
+            netlab::explain(&error),
+        ));
+    }
+    let host = match config.host {
+        Host::Auto if is_hardware(&link) => Host::Keep,
+        Host::Auto => Host::Drop,
+        told => told,
+    };
+    let taken = Taken::take(links, device, host == Host::Drop, &mut warnings);
+    promiscuous(&fd, link.index).map_err(set)?;
+    // From here on frames come: everything is as they need it.
+    sys::packet_bind(fd.as_fd(), link.index, libc::ETH_P_ALL as u16).map_err(set)?;
+    let link = Links::here().and_then(|mut links| links.get(device)).map_err(asked)?;
+    let link = link.ok_or_else(gone)?;
+    let shared = Shared {
+        fd,
+        header_len,
+        mtu: link.mtu,
+        index: link.index,
+        namespace: namespace.clone(),
+        drops: Drops::default(),
+        device_drops_before: link.counters.tx_dropped,
+        _taken: taken,
+    };
+    Ok(Packet { ring, shared: Arc::new(shared), warnings })
+}
+
+/// A socket that is bound to the device, if that is one for us, and receives nothing yet.
+fn open_socket(link: &Link) -> Result<OwnedFd, Fault> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let fd = match socket(AddressFamily::Packet, SockType::Raw, flags, None) {
+        Ok(fd) => fd,
+        Err(nix::Error::EPERM) => return Err(Fault::Forbidden),
+        Err(errno) => return Err(Fault::System("open a packet socket", errno.into())),
+    };
+    let kind = sys::packet_bind(fd.as_fd(), link.index, 0)
+        .and_then(|()| sys::packet_device_kind(fd.as_fd()))
+        .map_err(|e| Fault::System("bind a packet socket to it", e))?;
+    match kind {
+        libc::ARPHRD_ETHER => Ok(fd),
+        libc::ARPHRD_LOOPBACK => Err(Fault::Loopback),
+        other => Err(Fault::NotEthernet(other)),
+    }
+}
+
+/// Sets the socket's options, before it has its ring. Returns the length of its virtio-net header.
+fn set_up(fd: &OwnedFd, headers: &[Header]) -> io::Result<usize> {
+    let set =
+        |option, value: libc::c_int| sys::set_option(fd.as_fd(), libc::SOL_PACKET, option, &value);
+    let known = headers.iter().find(|(option, value, _)| set(*option, *value).is_ok());
+    let (_, _, header_len) = known.ok_or(io::ErrorKind::Unsupported)?;
+    // Any number but zero: what does not fit a slot is queued.
+    set(libc::PACKET_COPY_THRESH, 1)?;
+    // Since Linux 4.20. Without it the receiving half leaves our own frames out.
+    let _ = set(libc::PACKET_IGNORE_OUTGOING, 1);
+    // The kernel doubles what it is given, for its own structures (socket(7)).
+    let (receive, send) = ((RECEIVE_OCTETS_MAX - RING_OCTETS) / 2, SEND_OCTETS / 2);
+    // Beyond the system's limit where we may; what fits below it otherwise.
+    if setsockopt(fd, RcvBufForce, &receive).is_err() {
+        setsockopt(fd, RcvBuf, &receive)?;
+    }
+    if setsockopt(fd, SndBufForce, &send).is_err() {
+        setsockopt(fd, SndBuf, &send)?;
+    }
+    Ok(*header_len)
+}
+
+/// Lets the device take frames for everybody, until the socket is closed.
+fn promiscuous(fd: &OwnedFd, index: u32) -> io::Result<()> {
+    let request = libc::packet_mreq {
+        mr_ifindex: index as libc::c_int,
+        mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    sys::set_option(fd.as_fd(), libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)
+}
+
+/// Whether a device is a card: it has no kind, or a device of a bus behind it. /sys shows the
+/// devices of the namespace in which it was mounted, so the kind is asked first.
+fn is_hardware(link: &Link) -> bool {
+    link.kind.is_none() || fs::exists(format!("/sys/class/net/{link}/device")).unwrap_or(false)
+}
+
+/// Why a packet port could not be opened. Displayed, it is a sentence with the device's name.
+#[derive(Debug)]
+pub struct PacketError {
+    device: String,
+    fault: Fault,
+}
+
+#[derive(Debug)]
+enum Fault {
+    Name(String),
+    Missing(Option<Namespace>),
+    Forbidden,
+    Loopback,
+    NotEthernet(u16),
+    System(&'static str, io::Error),
+}
+
+impl fmt::Display for PacketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let device = self.device.escape_debug();
+        write!(f, "{device}: ")?;
+        match &self.fault {
+            Fault::Name(sentence) => f.write_str(sentence),
+            Fault::Missing(None) => f.write_str(
+                "there is no such device here: `ip link` shows those that there are; one in \
+                 another namespace needs netns=",
+            ),
+            Fault::Missing(Some(namespace)) => write!(
+                f,
+                "there is no such device in {namespace:?}: `ip link` in there shows those that \
+                 there are",
+            ),
+            Fault::Forbidden => f.write_str(
+                "CAP_NET_RAW is needed to open a packet socket on it: run this with sudo, or give \
+                 the program the rights with `sudo setcap cap_net_raw,cap_net_admin+ep $(command \
+                 -v uswitch)`",
+            ),
+            Fault::Loopback => f.write_str(
+                "it is the loopback device, by which the host talks to itself: to connect the \
+                 host, give it a TAP with an address",
+            ),
+            Fault::NotEthernet(kind) => write!(
+                f,
+                "it is not an Ethernet device (its ARPHRD_ number in linux/if_arp.h is {kind}), \
+                 and a switch connects nothing else",
+            ),
+            Fault::System(what, error) => write!(f, "could not {what}: {}", netlab::explain(error)),
+        }
+    }
+}
+
+impl error::Error for PacketError {}

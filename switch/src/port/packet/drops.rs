@@ -1,0 +1,36 @@
+//! What the kernel lost before a port could receive it, as a running sum: the kernel's own count
+//! begins again at zero whenever it is read (PACKET_STATISTICS of packet(7)).
+
+use std::{
+    os::fd::BorrowedFd,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use crate::sys;
+
+/// The sums of one port, shared by its halves.
+#[derive(Default)]
+pub(super) struct Drops {
+    /// The kernel's counts, as far as they were read.
+    counted: AtomicU64,
+    /// Frames whose slot came without all of them: the queue for large ones was full. The kernel
+    /// counts them as received.
+    cut: AtomicU64,
+}
+
+impl Drops {
+    /// Counts a frame that came without its end.
+    #[cold]
+    pub(super) fn lose(&self) {
+        // Relaxed: a count that guards nothing else, here and below.
+        self.cut.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All that was lost since the socket was opened.
+    pub(super) fn total(&self, socket: BorrowedFd<'_>) -> u64 {
+        // Each drop is handed out once, whoever asks, and added once.
+        let new = sys::packet_drops(socket).unwrap_or(0);
+        let counted = self.counted.fetch_add(new.into(), Ordering::Relaxed) + u64::from(new);
+        counted + self.cut.load(Ordering::Relaxed)
+    }
+}

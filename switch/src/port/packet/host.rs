@@ -1,0 +1,43 @@
+//! What a port takes from the host on its device, and gives back when the last half is dropped:
+//! the frames, which the host's own stack would see as well.
+
+use netlab::{IngressDrop, Links};
+
+/// What was taken.
+pub(super) struct Taken {
+    links: Links,
+    frames: Option<IngressDrop>,
+}
+
+impl Taken {
+    /// Makes the host deaf on the device, if it is to be. What the kernel refuses becomes a
+    /// warning: the port works all the same.
+    pub(super) fn take(
+        mut links: Links,
+        device: &str,
+        deaf: bool,
+        warnings: &mut Vec<String>,
+    ) -> Taken {
+        let frames = deaf.then(|| links.drop_ingress(device)).and_then(|dropped| {
+            let told = |error| {
+                warnings.push(format!(
+                    "the host still sees what comes in by it, and answers if it has an address \
+                     there ({}); `sudo ip address flush dev {device}` keeps it from that",
+                    netlab::explain(&error)
+                ));
+            };
+            dropped.map_err(told).ok()
+        });
+        Taken { links, frames }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(frames) = self.frames.take() {
+            // The device is gone, or the right to change it: there is nothing to give back, or
+            // nobody who could.
+            let _ = self.links.restore_ingress(frames);
+        }
+    }
+}

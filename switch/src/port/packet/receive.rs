@@ -1,0 +1,310 @@
+//! Receiving from a packet socket: small frames from the ring where they lie, large ones from the
+//! socket's queue.
+//!
+//! A slot of the ring holds a frame of an ordinary MTU. One that is larger (a host's 64 KB of TCP,
+//! a jumbo frame) is put into the socket's receive queue as it is, without a copy, because
+//! PACKET_COPY_THRESH is set, and its slot says so (TP_STATUS_COPY). The kernel does both under
+//! one lock (`tpacket_rcv` in net/packet/af_packet.c), so the slots alone give the order, and the
+//! frame at the head of the queue is that of the first such slot. A batch is either slots that are
+//! lent or queued frames in the arena: it ends where the other kind begins.
+//!
+//! If the queue had no room, the slot holds the beginning of a frame and nothing of it waits: the
+//! frame is lost, and counted as the kernel's drop.
+//!
+//! The kernel hands over a frame in three pieces: the frame, without its outer VLAN tag; the tag;
+//! the virtio-net header, of which a slot has only 10 octets, whatever PACKET_VNET_HDR_SZ is. Here
+//! they are put together again, in the headroom before the frame.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+};
+
+use nix::{errno::Errno, sys::socket::getsockopt, sys::socket::sockopt::SocketError, unistd::read};
+
+use super::{
+    Shared,
+    ring::{Ring, SLOT_OCTETS, Slot},
+};
+use crate::{
+    frame::{Arena, BATCH_MAX, Batch, Span},
+    offload::{Offload, VNET_HEADER_LEN},
+    port::Rx,
+};
+
+/// Octets of `struct virtio_net_hdr`, without the number of buffers.
+pub(super) const SHORT_HEADER_LEN: usize = 10;
+
+/// Octets of the two addresses: a tag comes behind them (IEEE 802.1Q-2018, 9.3).
+const ADDRESSES_LEN: usize = 12;
+
+/// Octets of a VLAN tag.
+const TAG_LEN: usize = 4;
+
+/// VIRTIO_NET_HDR_F_NEEDS_CSUM.
+const NEEDS_CSUM: u8 = 1;
+
+/// The receiving half: it alone has the ring.
+pub struct PacketRx {
+    ring: Ring,
+    shared: Arc<Shared>,
+    spans: Box<[Span; BATCH_MAX]>,
+}
+
+impl PacketRx {
+    pub(super) fn new(ring: Ring, shared: Arc<Shared>) -> PacketRx {
+        PacketRx { ring, shared, spans: Box::new([Span::default(); BATCH_MAX]) }
+    }
+}
+
+impl Rx for PacketRx {
+    #[inline]
+    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+        let released = self.ring.release();
+        match self.ring.peek() {
+            Some(slot) if slot.is_queued() => self.recv_queued(arena),
+            Some(_) => Ok(self.lend()),
+            None => {
+                // Woken for nothing: it may be an error that waits, as when the device went down,
+                // and the socket is ready for ever until it is taken (datagram_poll).
+                if !released {
+                    self.take_error();
+                }
+                Ok(Batch::EMPTY)
+            }
+        }
+    }
+
+    fn wait_on(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.shared.fd.as_fd())
+    }
+}
+
+impl PacketRx {
+    /// Lends the frames in the next slots, up to one that is queued.
+    #[inline]
+    fn lend(&mut self) -> Batch<'_> {
+        let mut count = 0;
+        while count < BATCH_MAX
+            && let Some(slot) = self.ring.peek().filter(|slot| !slot.is_queued())
+        {
+            let base = self.ring.taken() * SLOT_OCTETS;
+            self.ring.take();
+            if slot.is_own() {
+                continue;
+            }
+            let Some((mac, end)) = slot.place() else {
+                self.shared.drops.lose();
+                continue;
+            };
+            let octets = &mut self.ring.memory()[base..][..end];
+            let start = restore(octets, mac, mac - SHORT_HEADER_LEN, slot.tag());
+            self.spans[count] = Span { start: (base + start) as u32, len: (end - start) as u32 };
+            count += 1;
+        }
+        Batch::new(self.ring.memory(), &self.spans[..count])
+    }
+
+    /// Reads the frames of the next slots from the queue, up to one that is not there.
+    #[inline]
+    fn recv_queued<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+        let header_len = self.shared.header_len;
+        let batch = arena.fill(|room| {
+            while let Some(slot) = self.ring.peek().filter(Slot::is_queued) {
+                let tag = slot.tag();
+                let header_at = tag.map_or(0, |_| TAG_LEN) + VNET_HEADER_LEN - header_len;
+                let read = match read(&self.shared.fd, &mut room[header_at..]) {
+                    // The device went down; the frames of before are still there.
+                    Err(Errno::ENETDOWN | Errno::EINTR) => continue,
+                    read => read,
+                };
+                self.ring.take();
+                let mac = header_at + header_len;
+                match read {
+                    Ok(len) if header_at + len >= mac + ADDRESSES_LEN && !slot.is_own() => {
+                        let start = restore(room, mac, header_at, tag);
+                        debug_assert_eq!(start, 0);
+                        return Ok(header_at + len);
+                    }
+                    Ok(_) => {}
+                    // The kernel did not keep its word.
+                    Err(_) => self.shared.drops.lose(),
+                }
+            }
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        // Nothing is lent of these slots.
+        self.ring.release();
+        batch
+    }
+
+    #[cold]
+    fn take_error(&self) {
+        // What it was does not matter: down passes, and that the device is gone the socket does
+        // not tell.
+        let _ = getsockopt(&self.shared.fd, SocketError);
+    }
+}
+
+impl Slot {
+    /// Whether the frame is in the socket's queue.
+    #[inline]
+    fn is_queued(&self) -> bool {
+        self.status & libc::TP_STATUS_COPY != 0
+    }
+
+    /// Whether we, or the host, sent it: kernels before 4.20 know no PACKET_IGNORE_OUTGOING.
+    #[inline]
+    fn is_own(&self) -> bool {
+        self.packet_type == libc::PACKET_OUTGOING
+    }
+
+    /// Where in the slot the frame begins and ends. `None`: it is not there as a whole.
+    #[inline]
+    fn place(&self) -> Option<(usize, usize)> {
+        let mac = usize::from(self.mac);
+        let end = mac + self.snaplen as usize;
+        let whole = self.len == self.snaplen && self.snaplen as usize >= ADDRESSES_LEN;
+        let within = mac >= VNET_HEADER_LEN + TAG_LEN && end <= SLOT_OCTETS;
+        (whole && within).then_some((mac, end))
+    }
+
+    /// The tag that the kernel took off.
+    #[inline]
+    fn tag(&self) -> Option<[u8; TAG_LEN]> {
+        if self.status & libc::TP_STATUS_VLAN_VALID == 0 {
+            return None;
+        }
+        let (control, tpid) = self.vlan;
+        // Kernels before 3.14 do not tell the type, and know one only.
+        let told = self.status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
+        let [a, b] = if told { tpid } else { libc::ETH_P_8021Q as u16 }.to_be_bytes();
+        let [c, d] = control.to_be_bytes();
+        Some([a, b, c, d])
+    }
+}
+
+/// Puts a frame together that begins at `mac`: the tag behind its addresses, which move down for
+/// it, and in front of all the virtio-net header, of which the first octets are at `header_at`.
+/// Returns where the header is now.
+#[inline]
+fn restore(octets: &mut [u8], mac: usize, header_at: usize, tag: Option<[u8; 4]>) -> usize {
+    let mut header = [0; VNET_HEADER_LEN];
+    header[..SHORT_HEADER_LEN].copy_from_slice(&octets[header_at..][..SHORT_HEADER_LEN]);
+    let mut begin = mac;
+    if let Some(tag) = tag {
+        begin -= TAG_LEN;
+        octets.copy_within(mac..mac + ADDRESSES_LEN, begin);
+        octets[begin + ADDRESSES_LEN..][..TAG_LEN].copy_from_slice(&tag);
+        header = behind_tag(&header);
+    }
+    let start = begin - VNET_HEADER_LEN;
+    octets[start..begin].copy_from_slice(&header);
+    start
+}
+
+/// The virtio-net header of a frame that got a tag: what it counts from the frame's start moves.
+fn behind_tag(header: &[u8; VNET_HEADER_LEN]) -> [u8; VNET_HEADER_LEN] {
+    let mut offload = Offload::parse(header);
+    if offload.flags & NEEDS_CSUM != 0 {
+        offload.csum_start = offload.csum_start.saturating_add(TAG_LEN as u16);
+        offload.header_len = match offload.header_len {
+            // No hint stays none.
+            0 => 0,
+            len => len.saturating_add(TAG_LEN as u16),
+        };
+    }
+    offload.emit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESSES: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+
+    fn slot() -> Slot {
+        Slot {
+            status: libc::TP_STATUS_USER,
+            len: 60,
+            snaplen: 60,
+            mac: 78,
+            vlan: (0xe02a, 0x88a8),
+            packet_type: 0,
+        }
+    }
+
+    /// A slot with a header of ones up to `mac`, and a frame behind.
+    fn memory(mac: usize, header: &[u8]) -> Vec<u8> {
+        let mut octets = vec![0xee; mac];
+        octets[mac - header.len()..].copy_from_slice(header);
+        octets.extend(ADDRESSES);
+        octets.extend([0x88, 0xb5, 1, 2, 3]);
+        octets
+    }
+
+    #[test]
+    fn header_of_ten_octets_becomes_one_of_twelve() {
+        let header = [1, 1, 66, 0, 0xa8, 5, 34, 0, 16, 0];
+        let mut octets = memory(78, &header);
+        let frame = octets[78..].to_vec();
+        let start = restore(&mut octets, 78, 68, None);
+        assert_eq!(start, 66);
+        assert_eq!(octets[66..76], header);
+        assert_eq!(octets[76..78], [0, 0]);
+        assert_eq!(octets[78..], frame);
+    }
+
+    #[test]
+    fn tag_is_put_back_and_what_counts_from_the_start_moves() {
+        let header = [1, 1, 66, 0, 0xa8, 5, 34, 0, 16, 0];
+        for (long, header_at) in [(false, 68), (true, 66)] {
+            let padding: &[u8] = if long { &[0, 0] } else { &[] };
+            let mut octets = memory(78, &[&header, padding].concat());
+            let start = restore(&mut octets, 78, header_at, Some([0x88, 0xa8, 0xe0, 0x2a]));
+            assert_eq!(start, 62);
+            assert_eq!(octets[62..74], [1, 1, 70, 0, 0xa8, 5, 38, 0, 16, 0, 0, 0]);
+            assert_eq!(octets[74..86], ADDRESSES);
+            assert_eq!(octets[86..], [0x88, 0xa8, 0xe0, 0x2a, 0x88, 0xb5, 1, 2, 3]);
+        }
+    }
+
+    #[test]
+    fn header_without_a_checksum_to_complete_stays_as_it_is() {
+        // VIRTIO_NET_HDR_F_DATA_VALID: the checksum is known to be good.
+        for header in [[0; 12], [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
+            assert_eq!(behind_tag(&header), header);
+        }
+        let no_hint = [1, 0, 0, 0, 0, 0, 34, 0, 6, 0, 0, 0];
+        assert_eq!(behind_tag(&no_hint), [1, 0, 0, 0, 0, 0, 38, 0, 6, 0, 0, 0]);
+    }
+
+    #[test]
+    fn tag_is_read_with_its_type_where_the_kernel_tells_it() {
+        assert_eq!(slot().tag(), None);
+        let valid = Slot { status: libc::TP_STATUS_USER | libc::TP_STATUS_VLAN_VALID, ..slot() };
+        assert_eq!(valid.tag(), Some([0x81, 0x00, 0xe0, 0x2a]));
+        let told = Slot { status: valid.status | libc::TP_STATUS_VLAN_TPID_VALID, ..slot() };
+        assert_eq!(told.tag(), Some([0x88, 0xa8, 0xe0, 0x2a]));
+    }
+
+    #[test]
+    fn frame_that_is_not_whole_or_not_within_its_slot_has_no_place() {
+        assert_eq!(slot().place(), Some((78, 138)));
+        let full = (SLOT_OCTETS - 78) as u32;
+        let bad = [
+            Slot { len: 61, ..slot() },
+            Slot { mac: 15, ..slot() },
+            Slot { mac: SLOT_OCTETS as u16, ..slot() },
+            Slot { mac: u16::MAX, ..slot() },
+            Slot { len: full + 1, snaplen: full + 1, ..slot() },
+            Slot { len: u32::MAX, snaplen: u32::MAX, ..slot() },
+            Slot { len: 11, snaplen: 11, ..slot() },
+        ];
+        for slot in bad {
+            assert_eq!(slot.place(), None, "{slot:?}");
+        }
+        assert!(Slot { len: full, snaplen: full, ..slot() }.place().is_some());
+    }
+}
