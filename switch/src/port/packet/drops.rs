@@ -1,5 +1,5 @@
-//! What the kernel lost before a port could receive it, as a running sum: the kernel's own count
-//! begins again at zero whenever it is read (PACKET_STATISTICS of packet(7)).
+//! What the kernel lost before a port could receive it, or after it was sent, as running sums:
+//! the kernel's own count begins again at zero whenever it is read (PACKET_STATISTICS of packet(7)).
 
 use std::{
     os::fd::BorrowedFd,
@@ -16,6 +16,8 @@ pub(super) struct Drops {
     /// Frames whose slot came without all of them: the queue for large ones was full. The kernel
     /// counts them as received.
     cut: AtomicU64,
+    /// Frames that the device dropped and said so: they are counted as not sent.
+    told: AtomicU64,
 }
 
 impl Drops {
@@ -24,6 +26,17 @@ impl Drops {
     pub(super) fn lose(&self) {
         // Relaxed: a count that guards nothing else, here and below.
         self.cut.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a frame for which the device had no room.
+    #[cold]
+    pub(super) fn tell(&self) {
+        self.told.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What of the device's drops was not told when it was sent.
+    pub(super) fn untold(&self, dropped: u64) -> u64 {
+        dropped.saturating_sub(self.told.load(Ordering::Relaxed))
     }
 
     /// All that was lost since the socket was opened.

@@ -55,7 +55,8 @@ impl Tx for PacketTx {
     /// taken it. The device's figure is zero when it is gone, or in another namespace.
     fn kernel_drops(&self) -> KernelDrops {
         let rx = self.shared.drops.total(self.shared.fd.as_fd());
-        KernelDrops { rx, tx: self.shared.device_drops().unwrap_or_default() }
+        let tx = self.shared.drops.untold(self.shared.device_drops().unwrap_or_default());
+        KernelDrops { rx, tx }
     }
 }
 
@@ -82,6 +83,9 @@ impl PacketTx {
                     done += taken;
                 }
                 Err(errno) => {
+                    if errno == Errno::ENOBUFS {
+                        self.shared.drops.tell();
+                    }
                     let skipped = refused(errno, (count - done) as u64, &mut sent) as usize;
                     rest.by_ref().take(skipped).for_each(drop);
                     done += skipped;
