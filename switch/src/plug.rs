@@ -1,35 +1,54 @@
 //! Plugs: what stands for each port spec while the switch runs. A spec says what there should
-//! be; a plug opens it, gives its port to the switch, and knows what to do when the port is gone.
+//! be; a plug opens it, gives its ports to the switch, and knows what to do when one is gone:
+//!
+//! | a plug on      | has            | when the port is gone                               |
+//! |----------------|----------------|-----------------------------------------------------|
+//! | a descriptor   | one port       | it is gone for good                                 |
+//! | a netdev       | one port       | it sleeps until there is a device of that name      |
+//! | a listener     | one a client   | that client is gone, others may come                |
+//! | a connection   | one port       | it tries again, less and less often                 |
 //!
 //! Everything here belongs to the control thread: it may block, allocate and fail. The data plane
-//! meets a port only when it is open.
+//! meets a port only when it is open. What has to be waited for, lookouts wait for (threads of
+//! their own) and tell by [`Plugs::arrivals`].
+
+mod lookout;
+mod open;
+mod source;
 
 use std::{fmt, io};
 
-use netlab::{Links, Namespace};
+use crossbeam_channel::{Receiver, Sender, bounded, never};
+use netlab::{Created, LinkEvent};
 
+use self::source::{Source, Watches};
 use crate::{
-    port::{
-        PortId,
-        any::AnyPort,
-        tap::{Tap, TapConfig},
-    },
+    port::{PortId, any::AnyPort},
     switch::{Event, Handle, PortConfig},
-    topology::{HostSpec, PortKind, PortSpec, TapSpec},
+    topology::PortSpec,
 };
+
+/// Arrivals that wait for the control thread at the most; a lookout waits with the next.
+const ARRIVALS_MAX: usize = 64;
 
 /// All plugs of one switch.
 pub struct Plugs {
     plugs: Vec<Plug>,
     /// Ports that are open and not yet plugged in, each with the number of its plug.
     opened: Vec<(usize, Opened)>,
+    watches: Watches,
+    tell: Sender<Arrival>,
+    arrivals: Receiver<Arrival>,
 }
 
 /// What stands for one spec.
 struct Plug {
     spec: PortSpec,
+    source: Source,
     /// The ports of it that are plugged in.
     ports: Vec<PortId>,
+    /// The device that was made for it, and goes with it.
+    _made: Option<Created>,
 }
 
 /// A port that is open.
@@ -39,6 +58,16 @@ struct Opened {
     /// What was done to open it, in a few words.
     done: String,
     warnings: Vec<String>,
+}
+
+/// What a lookout found.
+enum Arrival {
+    /// A port for the plug of this number: a client came, or a connection was made.
+    Port { plug: usize, port: Box<AnyPort> },
+    /// It did not work out, for the plug of this number; it is tried again.
+    Trouble { plug: usize, why: String },
+    /// Something has befallen a link, in the namespace of the watch of this number.
+    Link { watch: usize, event: LinkEvent },
 }
 
 /// A spec of which nothing could be made.
@@ -62,10 +91,38 @@ pub enum Change {
         /// What did not work, but does not keep it from being used.
         warnings: Vec<String>,
     },
-    /// Something happened in the switch: a port has left, and the others go on.
+    /// There is no port yet, but there will be.
+    Waits {
+        /// The plug's name.
+        name: String,
+        /// For what.
+        what: String,
+    },
+    /// A port has left, and will be back.
+    Left {
+        /// Its name.
+        name: String,
+        /// What the system said, if it said something.
+        error: Option<io::Error>,
+        /// What brings it back.
+        back: Back,
+    },
+    /// What should have become a port did not.
+    Failed(Failure),
+    /// Something happened in the switch.
     Switch(Event),
 }
 
+/// What brings a port back that has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Back {
+    /// A device with its name.
+    Device,
+    /// A connection, which is tried again.
+    Connection,
+    /// It does not come back, but other clients may come.
+    Client,
+}
 impl Plugs {
     /// Opens what these specs ask for: all, or none. Whoever asked for four ports and got three
     /// would not notice for a long time.
@@ -74,14 +131,19 @@ impl Plugs {
     ///
     /// Each spec that did not open; what did is closed again.
     pub fn open(specs: &[PortSpec]) -> Result<Plugs, Vec<Failure>> {
-        let mut plugs = Plugs { plugs: Vec::new(), opened: Vec::new() };
+        let (tell, arrivals) = bounded(ARRIVALS_MAX);
+        let watches = Watches::default();
+        let mut plugs = Plugs { plugs: Vec::new(), opened: Vec::new(), watches, tell, arrivals };
         let mut failures = Vec::new();
-        for spec in specs {
-            match open(spec) {
-                Ok(opened) => plugs.opened.push((plugs.plugs.len(), opened)),
+        for (number, spec) in specs.iter().enumerate() {
+            match open::open(spec, number, &plugs.tell, &mut plugs.watches) {
+                Ok(open::Outcome { source, opened, made }) => {
+                    plugs.opened.extend(opened.map(|opened| (number, opened)));
+                    let (spec, ports) = (spec.clone(), Vec::new());
+                    plugs.plugs.push(Plug { spec, source, ports, _made: made });
+                }
                 Err(why) => failures.push(Failure { name: spec.name.clone(), why }),
             }
-            plugs.plugs.push(Plug { spec: spec.clone(), ports: Vec::new() });
         }
         if failures.is_empty() { Ok(plugs) } else { Err(failures) }
     }
@@ -101,27 +163,112 @@ impl Plugs {
         for (number, id) in numbers.into_iter().zip(handle.add_all(ports)?) {
             self.plugs[number].ports.push(id);
         }
+        for plug in self.plugs.iter().filter(|plug| plug.ports.is_empty()) {
+            let (name, what) = (plug.spec.name.clone(), plug.source.waits_for().to_owned());
+            changes.push(Change::Waits { name, what });
+        }
         Ok(changes)
     }
 
-    /// What the control plane does from time to time, and when [`Handle::notices`] has something.
-    /// Tends the switch too.
+    /// Becomes ready when [`Plugs::tend`] has something to do. For `select`; what is taken out of
+    /// it by others is lost.
+    pub fn arrivals(&self) -> &Receiver<impl Send + use<>> {
+        &self.arrivals
+    }
+
+    /// What the control plane does from time to time, and when [`Plugs::arrivals`] or
+    /// [`Handle::notices`] has something. Tends the switch too.
     pub fn tend(&mut self, handle: &mut Handle<AnyPort>) -> Vec<Change> {
         let mut changes = Vec::new();
         for event in handle.tend() {
-            if let Event::Detached { port, .. } = &event {
-                for plug in &mut self.plugs {
-                    plug.ports.retain(|other| other != port);
+            changes.push(self.hear(event));
+        }
+        while let Ok(arrival) = self.arrivals.try_recv() {
+            match arrival {
+                Arrival::Port { plug, port } => changes.push(self.arrive(plug, *port, handle)),
+                Arrival::Trouble { plug, why } => {
+                    let name = self.plugs[plug].spec.name.clone();
+                    changes.push(Change::Failed(Failure { name, why }));
+                }
+                Arrival::Link { watch, event } => {
+                    self.follow(watch, &event, handle, &mut changes);
                 }
             }
-            changes.push(Change::Switch(event));
         }
         changes
     }
 
-    /// Whether a port is plugged in.
+    /// Whether a port is plugged in, or may still come.
     pub fn alive(&self) -> bool {
-        self.plugs.iter().any(|plug| !plug.ports.is_empty())
+        let alive = |plug: &Plug| !plug.ports.is_empty() || plug.source.may_bring();
+        self.plugs.iter().any(alive)
+    }
+
+    /// A client or a connection has become a port.
+    fn arrive(&mut self, number: usize, port: AnyPort, handle: &mut Handle<AnyPort>) -> Change {
+        let plug = &mut self.plugs[number];
+        let name = plug.source.name_next(&plug.spec.name);
+        let config = PortConfig { name: name.clone(), quota: plug.spec.quota };
+        match handle.add(config, port) {
+            Ok(id) => {
+                plug.ports.push(id);
+                Change::Came { name, done: "connected".to_owned(), warnings: Vec::new() }
+            }
+            Err(error) => Change::Failed(Failure { name, why: netlab::reason(&error) }),
+        }
+    }
+
+    /// Something has befallen a link: it may be a plug's device, or one for which a plug waits.
+    fn follow(
+        &mut self,
+        watch: usize,
+        event: &LinkEvent,
+        handle: &mut Handle<AnyPort>,
+        changes: &mut Vec<Change>,
+    ) {
+        for plug in &mut self.plugs {
+            let Some((config, index)) = plug.source.concerned(watch, event) else { continue };
+            if index.take().is_some() {
+                for report in plug.ports.drain(..).filter_map(|port| handle.remove(port)) {
+                    let (name, error, back) = (report.name, None, Back::Device);
+                    changes.push(Change::Left { name, error, back });
+                }
+            }
+            // It may be there again already, or be another of that name. If it does not open, it
+            // is not finished yet, and more will be told of it.
+            let Ok((opened, found)) = open::open_packet(&plug.spec, config) else { continue };
+            *index = Some(found);
+            let Opened { config, port, done, warnings } = opened;
+            let name = config.name.clone();
+            changes.push(match handle.add(config, port) {
+                Ok(id) => {
+                    plug.ports.push(id);
+                    Change::Came { name, done, warnings }
+                }
+                Err(error) => Change::Failed(Failure { name, why: netlab::reason(&error) }),
+            });
+        }
+    }
+
+    /// Something happened in the switch: if a port has left, its plug may bring it back.
+    fn hear(&mut self, event: Event) -> Change {
+        let Event::Detached { port, name, error } = event else { return Change::Switch(event) };
+        let plug = self.plugs.iter_mut().find(|plug| plug.ports.contains(&port));
+        let back = plug.and_then(|plug| {
+            plug.ports.retain(|other| *other != port);
+            plug.source.left()
+        });
+        match back {
+            Some(back) => Change::Left { name, error, back },
+            None => Change::Switch(Event::Detached { port, name, error }),
+        }
+    }
+}
+
+impl Drop for Plugs {
+    fn drop(&mut self) {
+        // A lookout that waits to tell something would otherwise wait for ever to be stopped.
+        self.arrivals = never();
     }
 }
 
@@ -132,60 +279,24 @@ impl fmt::Debug for Plugs {
     }
 }
 
-fn open(spec: &PortSpec) -> Result<Opened, String> {
-    let netns = spec.netns.as_deref().map(Namespace::open).transpose();
-    let netns = netns.map_err(|error| netlab::reason(&error))?;
-    match &spec.kind {
-        PortKind::Tap(tap) => open_tap(spec, tap, netns),
-        PortKind::Host(host) => open_host(spec, host, netns),
-    }
-}
-
-fn open_host(spec: &PortSpec, host: &HostSpec, netns: Option<Namespace>) -> Result<Opened, String> {
-    let HostSpec { device, addresses, mac } = host;
-    let (mac, queues, persist) = (*mac, 1, None);
-    let tap = TapSpec { device: device.clone(), mac, queues, persist };
-    let mut opened = open_tap(spec, &tap, netns.clone())?;
-    let set = || -> io::Result<()> {
-        let mut links = netns.map_or_else(Links::here, |netns| netns.links())?;
-        for address in addresses {
-            match links.add_address(device, *address) {
-                Err(error) if netlab::errno(&error) != Some(libc::EEXIST) => return Err(error),
-                _ => opened.done.push_str(&format!(", {address}")),
+impl fmt::Display for Change {
+    /// A sentence, the port's name first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Came { name, done, .. } => write!(f, "{name}: {done}"),
+            Change::Waits { name, what } => write!(f, "{name}: waits for {what}"),
+            Change::Left { name, error, back } => {
+                match back {
+                    Back::Device => write!(f, "{name}: asleep until its device is back")?,
+                    Back::Connection => write!(f, "{name}: connection lost, it is tried again")?,
+                    Back::Client => write!(f, "{name}: the client has gone")?,
+                }
+                // The end of a connection is said already.
+                let reason = error.as_ref().filter(|e| e.kind() != io::ErrorKind::UnexpectedEof);
+                reason.map_or(Ok(()), |error| write!(f, " ({})", netlab::reason(error)))
             }
+            Change::Failed(Failure { name, why }) => write!(f, "{name}: {why}"),
+            Change::Switch(event) => event.fmt(f),
         }
-        Ok(())
-    };
-    set().map_err(|error| netlab::reason(&error))?;
-    Ok(opened)
-}
-
-fn open_tap(spec: &PortSpec, tap: &TapSpec, netns: Option<Namespace>) -> Result<Opened, String> {
-    let TapSpec { device, mac, queues, persist } = tap;
-    let config = TapConfig {
-        name: device.clone(),
-        netns,
-        mtu: spec.mtu,
-        mac: *mac,
-        queues: *queues,
-        persist: persist.unwrap_or(false),
-    };
-    let port = Tap::open(&config).map_err(|error| without(device, &error.to_string()))?;
-    let done = if port.created() { "created" } else { "attached (it was there, and stays)" };
-    let offloads: Vec<_> = port.offloads().collect();
-    let offloads = match &*offloads {
-        [] => "no offloads".to_owned(),
-        names => format!("offloads {}", names.join(" ")),
-    };
-    Ok(Opened {
-        config: PortConfig { name: spec.name.clone(), quota: spec.quota },
-        done: format!("{done}, MTU {}, {offloads}", port.mtu()),
-        warnings: port.warnings().to_vec(),
-        port: port.into(),
-    })
-}
-
-/// The sentence without the device's name at its head: the port's name will stand there.
-fn without(device: &str, sentence: &str) -> String {
-    sentence.strip_prefix(&format!("{device}: ")).unwrap_or(sentence).to_owned()
+    }
 }

@@ -8,7 +8,10 @@ use std::{collections::BTreeSet, fmt, ops::RangeInclusive, str::FromStr, time::D
 mod kinds;
 mod spec;
 
-pub use kinds::{COMMON, HostSpec, KINDS, Kind, PortKind, QUEUES_RANGE, Setting, TapSpec};
+pub use kinds::{
+    COMMON, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind, QUEUES_RANGE,
+    Setting, Side, StreamSpec, TapSpec, VethSpec,
+};
 pub use spec::{DEVICE_NAME_MAX, MTU_RANGE, PORT_NAME_MAX, PortSpec};
 
 use crate::{
@@ -466,8 +469,8 @@ mod tests {
                  `--port tap0,mtu=1`",
                 "--ports: the device name `a/b` has a '/' in it",
                 "--port `tapp:x`: there is no kind of port `tapp`; did you mean `tap`?",
-                "--port `tap9,mtu=1,colour=red`: there is no option `colour`; a tap has: mac, \
-                 queues, persist, netns, mtu, name, quota",
+                "--port `tap9,mtu=1,colour=red`: there is no option `colour`; a tap has: side, \
+                 owner, mac, queues, persist, netns, mtu, name, quota",
                 "--port `tap9,mtu=1,colour=red`: mtu 1 is out of range: 68 to 65521",
                 "the device `tap0` is given twice",
                 "--cpus: processor 7 is not there, or not for us; there are 0,1,2,5",

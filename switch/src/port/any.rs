@@ -5,13 +5,14 @@ use std::{io, os::fd::BorrowedFd};
 
 use crate::{
     frame::{Arena, Batch, Selection},
-    port::{KernelDrops, Port, Rx, Sent, Tx, tap::Tap},
+    port::{KernelDrops, Port, Rx, Sent, Tx, packet::Packet, pcap::Pcap, stream::Stream, tap::Tap},
 };
 
 /// Declares the enums once: variant, port, what it is.
 macro_rules! kinds {
     ($($(#[doc = $about:literal])+ $kind:ident($port:ty),)+) => {
         /// A port of any kind.
+        #[expect(clippy::large_enum_variant, reason = "it is moved a few times in its life")]
         pub enum AnyPort {
             $($(#[doc = $about])+ $kind($port),)+
         }
@@ -99,4 +100,10 @@ macro_rules! kinds {
 kinds! {
     /// A TAP whose descriptor is ours.
     Tap(Tap),
+    /// A packet socket on a device.
+    Packet(Packet),
+    /// A stream socket.
+    Stream(Stream),
+    /// Captures.
+    Pcap(Pcap),
 }

@@ -9,9 +9,9 @@
 pub mod any;
 pub mod datagram;
 pub mod memory;
+pub mod packet;
 pub mod pcap;
 pub mod stream;
-pub mod packet;
 pub mod tap;
 pub mod unix;
 

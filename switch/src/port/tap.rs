@@ -381,4 +381,11 @@ impl fmt::Display for TapError {
     }
 }
 
+impl TapError {
+    /// Whether the device is there, but another program has its descriptor side.
+    pub fn is_held(&self) -> bool {
+        matches!(self.fault, Fault::Held(_))
+    }
+}
+
 impl error::Error for TapError {}

@@ -121,15 +121,17 @@ impl Running<'_> {
     /// Tells what has changed: what went well to whoever wants to know, the rest to everybody.
     fn tell(&self, change: &Change) {
         match change {
-            Change::Came { name, done, warnings } => {
+            Change::Came { name, warnings, .. } => {
                 if !self.options.quiet {
-                    output::tell(format_args!("{name}: {done}"));
+                    output::tell(change);
                 }
                 for warning in warnings {
                     output::complain(format_args!("warning: {name}: {warning}"));
                 }
             }
-            Change::Switch(event) => output::complain(event),
+            Change::Waits { .. } if !self.options.quiet => output::tell(change),
+            Change::Waits { .. } => {}
+            Change::Left { .. } | Change::Failed(_) | Change::Switch(_) => output::complain(change),
         }
     }
 
@@ -178,6 +180,7 @@ impl Running<'_> {
         let mut select = Select::new();
         select.recv(&self.wishes);
         select.recv(self.handle.notices());
+        select.recv(self.plugs.arrivals());
         // Which of them it was will be seen; what is in them is not for us to take out.
         let _ = select.ready_timeout(TEND_INTERVAL);
     }

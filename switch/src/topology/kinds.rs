@@ -2,15 +2,18 @@
 //! that turns the words and options of a spec into it. Help, manual page and `uswitch port kinds`
 //! are made from the same rows.
 
-use std::ops::RangeInclusive;
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
-use netlab::Prefix;
+use netlab::{MacvlanMode, Prefix};
 
 use super::{
     number,
     spec::{Fields, check_device, parse_mac},
 };
-use crate::frame::Mac;
+use crate::{frame::Mac, port::pcap::Speed};
 
 /// Queues that one TAP can have (drivers/net/tun.c, `MAX_TAP_QUEUES`).
 pub const QUEUES_RANGE: RangeInclusive<u16> = 1..=256;
@@ -20,14 +23,44 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "tap",
         words: &["DEVICE"],
-        about: "a TAP, made and removed if it is not there",
+        about: "a TAP, made if it is not there",
         example: "tap:tap0,netns=h1,mtu=9000",
         options: &[
+            setting("side", "auto|fd|netdev", "which side of the TAP is ours; the other is a VM's"),
+            setting("owner", "USER", "who may attach to the TAP that side=netdev makes"),
             setting("mac", "ADDRESS", "MAC address of the host's end"),
             setting("queues", "N", "queues of the device, 1 to 256"),
             setting("persist", "on|off", "the device stays at the end"),
         ],
         parse: tap,
+    },
+    Kind {
+        name: "packet",
+        words: &["DEVICE"],
+        about: "any network device: a veth, a card, the other side of a TAP",
+        example: "packet:veth0,netns=h1",
+        options: &[HOST],
+        parse: packet,
+    },
+    Kind {
+        name: "macvlan",
+        words: &["DEVICE"],
+        about: "a macvlan, made on a lower device",
+        example: "macvlan:mv0,lower=eth0",
+        options: &[LOWER, MODE, setting("mac", "ADDRESS", "MAC address of the device")],
+        parse: macvlan,
+    },
+    Kind {
+        name: "veth",
+        words: &["DEVICE"],
+        about: "a cable to a namespace or container: our end of a veth pair that is made",
+        example: "veth:lab1,peer=eth0,netns=h1",
+        options: &[
+            setting("peer", "DEVICE", "name of the other end, which goes to netns="),
+            many("addr", "ADDRESS/BITS", "an address of the other end; as many as you like"),
+            setting("mac", "ADDRESS", "MAC address of the other end"),
+        ],
+        parse: veth,
     },
     Kind {
         name: "host",
@@ -39,6 +72,26 @@ pub const KINDS: &[Kind] = &[
             setting("mac", "ADDRESS", "MAC address of the machine there"),
         ],
         parse: host,
+    },
+    Kind {
+        name: "stream",
+        words: &["PATH"],
+        about: "a unix stream socket: QEMU's `-netdev stream`, passt; a port for each client",
+        example: "stream:/run/vm.sock",
+        options: &[setting("connect", "on|off", "connect to a server there; off: we listen")],
+        parse: stream,
+    },
+    Kind {
+        name: "pcap",
+        words: &[],
+        about: "a capture that is played, and a file that records what leaves here",
+        example: "pcap:in=yesterday.pcap,out=today.pcapng,speed=2x",
+        options: &[
+            setting("in", "FILE", "what is played, pcap or pcapng"),
+            setting("out", "FILE", "what is written, anew: pcapng, or pcap by its name"),
+            setting("speed", "original|Nx|N|top", "as captured, N times that, N frames/s, full"),
+        ],
+        parse: pcap,
     },
 ];
 
@@ -95,47 +148,66 @@ const fn many(name: &'static str, value: &'static str, about: &'static str) -> S
 }
 
 /// What a port is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum PortKind {
     /// A TAP.
     Tap(TapSpec),
+    /// Any network device, by a packet socket.
+    Packet(PacketSpec),
+    /// A macvlan, by a packet socket.
+    Macvlan(MacvlanSpec),
+    /// A veth pair, of which we serve one end.
+    Veth(VethSpec),
     /// The machine itself.
     Host(HostSpec),
+    /// A stream socket.
+    Stream(StreamSpec),
+    /// Captures.
+    Pcap(PcapSpec),
 }
 
 impl PortKind {
     /// What a port of this kind is called, unless somebody gives it a name.
     pub fn name(&self) -> String {
         match self {
-            PortKind::Tap(TapSpec { device, .. }) | PortKind::Host(HostSpec { device, .. }) => {
-                device.clone()
+            PortKind::Stream(StreamSpec { path, .. }) => stem(path),
+            PortKind::Pcap(PcapSpec { input, output, .. }) => {
+                output.as_deref().or(input.as_deref()).map(stem).unwrap_or_default()
             }
+            device => device.device().unwrap_or_default().to_owned(),
         }
     }
 
     /// The network device that it is, or has.
     pub fn device(&self) -> Option<&str> {
         match self {
-            PortKind::Tap(TapSpec { device, .. }) | PortKind::Host(HostSpec { device, .. }) => {
-                Some(device)
-            }
+            PortKind::Tap(TapSpec { device, .. })
+            | PortKind::Packet(PacketSpec { device, .. })
+            | PortKind::Macvlan(MacvlanSpec { device, .. })
+            | PortKind::Veth(VethSpec { device, .. })
+            | PortKind::Host(HostSpec { device, .. }) => Some(device),
+            _ => None,
         }
     }
 
-    /// How many receiving halves it has.
+    /// How many receiving halves it has, to begin with.
     pub fn queues(&self) -> usize {
         match self {
             PortKind::Tap(tap) => usize::from(tap.queues),
-            PortKind::Host(_) => 1,
+            _ => 1,
         }
     }
 }
 
 /// A TAP as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TapSpec {
     /// The device's name.
     pub device: String,
+    /// Which side of it is ours.
+    pub side: Side,
+    /// A user who may attach to the device that [`Side::Netdev`] makes: a name or a number.
+    pub owner: Option<String>,
     /// The address of the host's end. `None`: as the device has it.
     pub mac: Option<Mac>,
     /// How many queues.
@@ -145,16 +217,116 @@ pub struct TapSpec {
     pub persist: Option<bool>,
 }
 
+/// The sides of a TAP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// Its descriptor, unless another program holds that: then its netdev.
+    #[default]
+    Auto,
+    /// Its descriptor: behind the netdev is the host.
+    Descriptor,
+    /// Its netdev: the descriptor is for a virtual machine, whenever it comes.
+    Netdev,
+}
+
 fn tap(fields: &mut Fields<'_>) -> Option<PortKind> {
     let device = fields.word(0, check_device);
+    let side = fields.parse("side", |text| match text {
+        "auto" => Ok(Side::Auto),
+        "fd" => Ok(Side::Descriptor),
+        "netdev" => Ok(Side::Netdev),
+        _ => Err(format!("side `{text}` is neither `auto`, `fd` nor `netdev`")),
+    });
+    let side = side.unwrap_or_default();
+    let owner = fields.text("owner");
     let mac = fields.parse("mac", parse_mac);
     let queues = fields.parse("queues", |text| number(text, "queues", QUEUES_RANGE)).unwrap_or(1);
     let persist = fields.switch("persist");
-    Some(PortKind::Tap(TapSpec { device: device?, mac, queues, persist }))
+    if owner.is_some() && side != Side::Netdev {
+        fields.faults.push("owner= goes with side=netdev: a TAP of ours is held by us");
+    }
+    if queues > 1 && side == Side::Netdev {
+        fields.faults.push("queues= goes with the descriptor side: leave it out, or side=netdev");
+    }
+    Some(PortKind::Tap(TapSpec { device: device?, side, owner, mac, queues, persist }))
+}
+
+/// Any network device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PacketSpec {
+    /// The device's name.
+    pub device: String,
+    /// Whether the host's own stack gets what comes in there too. `None`: on a card, no on others.
+    pub keep_host: Option<bool>,
+}
+
+const HOST: Setting = setting("host", "drop|keep", "what comes in there is kept from this host");
+
+fn packet(fields: &mut Fields<'_>) -> Option<PortKind> {
+    let device = fields.word(0, check_device);
+    let keep_host = fields.parse("host", |text| match text {
+        "keep" => Ok(true),
+        "drop" => Ok(false),
+        _ => Err(format!("host `{text}` is neither `drop` nor `keep`")),
+    });
+    Some(PortKind::Packet(PacketSpec { device: device?, keep_host }))
+}
+
+/// A macvlan or macvtap as it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MacvlanSpec {
+    /// The device's name.
+    pub device: String,
+    /// The device on which it is made. `None`: it is there.
+    pub lower: Option<String>,
+    /// What passes between those that share the lower device.
+    pub mode: MacvlanMode,
+    /// The device's address. `None`: as the device has it.
+    pub mac: Option<Mac>,
+}
+
+const LOWER: Setting = setting("lower", "DEVICE", "the device on which it is made");
+const MODE: Setting = setting("mode", "bridge|vepa|private|passthru", "who there hears whom");
+
+fn macvlan(fields: &mut Fields<'_>) -> Option<PortKind> {
+    let spec = macvlan_spec(fields)?;
+    fields.require(spec.lower.as_ref(), "lower", "one that is there already is `packet:DEVICE`")?;
+    Some(PortKind::Macvlan(spec))
+}
+
+fn macvlan_spec(fields: &mut Fields<'_>) -> Option<MacvlanSpec> {
+    let device = fields.word(0, check_device);
+    let lower = fields.parse("lower", check_device);
+    let mode = fields.parse("mode", |text| text.parse().map_err(|e| format!("mode `{text}`: {e}")));
+    let mac = fields.parse("mac", parse_mac);
+    let mode = mode.unwrap_or(MacvlanMode::Bridge);
+    Some(MacvlanSpec { device: device?, lower, mode, mac })
+}
+
+/// A veth pair as it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VethSpec {
+    /// The name of our end.
+    pub device: String,
+    /// The name of the other end.
+    pub peer: String,
+    /// Addresses of the other end.
+    pub addresses: Vec<Prefix>,
+    /// The MAC address of the other end. `None`: as the kernel draws it.
+    pub mac: Option<Mac>,
+}
+
+fn veth(fields: &mut Fields<'_>) -> Option<PortKind> {
+    let device = fields.word(0, check_device);
+    let peer = fields.parse("peer", check_device);
+    let peer = fields.require(peer, "peer", "it names the other end, as in peer=eth0,netns=h1");
+    let addresses = fields.parse_all("addr", parse_prefix);
+    let mac = fields.parse("mac", parse_mac);
+    Some(PortKind::Veth(VethSpec { device: device?, peer: peer?, addresses, mac }))
 }
 
 /// The machine's own place on the switch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HostSpec {
     /// The name of the TAP by which the machine is reached.
     pub device: String,
@@ -166,9 +338,61 @@ pub struct HostSpec {
 
 fn host(fields: &mut Fields<'_>) -> Option<PortKind> {
     let device = fields.word(0, check_device);
-    let addresses = fields.parse_all("addr", |text| {
-        text.parse::<Prefix>().map_err(|error| format!("addr `{text}`: {error}"))
-    });
+    let addresses = fields.parse_all("addr", parse_prefix);
     let mac = fields.parse("mac", parse_mac);
     Some(PortKind::Host(HostSpec { device: device?, addresses, mac }))
+}
+
+fn parse_prefix(text: &str) -> Result<Prefix, String> {
+    text.parse().map_err(|error| format!("addr `{text}`: {error}"))
+}
+
+/// A stream socket in the file system.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamSpec {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is another's, to connect to; else we listen.
+    pub connect: bool,
+}
+
+fn stream(fields: &mut Fields<'_>) -> Option<PortKind> {
+    let path = fields.word(0, parse_path);
+    let connect = fields.switch("connect").unwrap_or(false);
+    Some(PortKind::Stream(StreamSpec { path: path?, connect }))
+}
+
+fn parse_path(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("the path is empty".to_owned()),
+        _ if text.contains('\0') => Err("the path has a zero octet in it".to_owned()),
+        _ => Ok(PathBuf::from(text)),
+    }
+}
+
+/// The last part of a path without what stands behind its dot: the name of its port.
+fn stem(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or(path.as_os_str());
+    stem.to_string_lossy().into_owned()
+}
+
+/// Captures in place of a station.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PcapSpec {
+    /// What is played.
+    pub input: Option<PathBuf>,
+    /// What is written.
+    pub output: Option<PathBuf>,
+    /// How fast the input is played.
+    pub speed: Speed,
+}
+
+fn pcap(fields: &mut Fields<'_>) -> Option<PortKind> {
+    let (input, output) = (fields.parse("in", parse_path), fields.parse("out", parse_path));
+    let speed = fields.parse("speed", |text| text.parse().map_err(|e| format!("{e}")));
+    if input.is_none() && output.is_none() {
+        fields.faults.push("it needs in=FILE to play, or out=FILE to record, or both");
+        return None;
+    }
+    Some(PortKind::Pcap(PcapSpec { input, output, speed: speed.unwrap_or(Speed::Original(1.0)) }))
 }

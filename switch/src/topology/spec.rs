@@ -27,7 +27,7 @@ pub const DEVICE_NAME_MAX: usize = 15;
 pub const PORT_NAME_MAX: usize = 63;
 
 /// One port as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PortSpec {
     /// Its name in tables and events: that of its device or file, unless said otherwise.
     pub name: String,
@@ -177,6 +177,14 @@ impl Fields<'_> {
         })
     }
 
+    /// An option without which this kind of port cannot be.
+    pub(super) fn require<T>(&mut self, value: Option<T>, name: &str, why: &str) -> Option<T> {
+        if value.is_none() && !self.values.contains_key(name) {
+            self.faults.push(format!("option `{name}` is missing: {why}"));
+        }
+        value
+    }
+
     /// What a port is called that was given no name.
     fn name_of(&mut self, kind: &PortKind) -> Option<String> {
         if self.values.contains_key("name") {
@@ -243,7 +251,10 @@ pub(super) fn parse_mac(text: &str) -> Result<Mac, String> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::kinds::TapSpec, *};
+    use super::{
+        super::kinds::{Side, TapSpec},
+        *,
+    };
 
     #[track_caller]
     fn tap(text: &str) -> (PortSpec, TapSpec) {
@@ -258,8 +269,9 @@ mod tests {
             let (spec, tap) = tap(text);
             let PortSpec { name, quota, netns, mtu, kind: _ } = spec;
             assert_eq!((&*name, quota, netns, mtu), ("tap0", None, None, None));
-            let TapSpec { device, mac, queues, persist } = tap;
-            assert_eq!((&*device, mac, queues, persist), ("tap0", None, 1, None));
+            let TapSpec { device, side, owner, mac, queues, persist } = tap;
+            assert_eq!((&*device, side, owner), ("tap0", Side::Auto, None));
+            assert_eq!((mac, queues, persist), (None, 1, None));
         }
     }
 
@@ -296,7 +308,8 @@ mod tests {
             ("t,qeues=2", "there is no option `qeues`; did you mean `queues`?"),
             (
                 "t,=2",
-                "there is no option ``; a tap has: mac, queues, persist, netns, mtu, name, quota",
+                "there is no option ``; a tap has: side, owner, mac, queues, persist, netns, \
+                 mtu, name, quota",
             ),
             ("t,mtu=1,mtu=1500", "option `mtu` is given twice"),
             ("t,mtu=67", "mtu 67 is out of range: 68 to 65521"),

@@ -1,0 +1,331 @@
+//! From a spec to what is open: one function for each kind of port.
+
+use std::io;
+
+use crossbeam_channel::Sender;
+use netlab::{Created, Links, Namespace};
+use nix::unistd::User;
+
+use super::{
+    Arrival, Opened,
+    source::{Source, Watches},
+};
+use crate::{
+    port::{
+        any::AnyPort,
+        packet::{Host, Packet, PacketConfig},
+        pcap::{Pcap, PcapConfig},
+        stream::{self, Listener, StreamConfig},
+        tap::{Tap, TapConfig, TapError},
+    },
+    switch::PortConfig,
+    topology::{
+        HostSpec, MacvlanSpec, PacketSpec, PcapSpec, PortKind, PortSpec, Side, StreamSpec, TapSpec,
+        VethSpec,
+    },
+};
+
+/// The MTU of a port that has no device to ask.
+const MTU_DEFAULT: u32 = 1500;
+
+/// What became of a spec.
+pub(super) struct Outcome {
+    pub(super) source: Source,
+    /// The first port, if it is there already.
+    pub(super) opened: Option<Opened>,
+    /// The device that was made for it.
+    pub(super) made: Option<Created>,
+}
+
+/// A plug that is to be opened.
+struct Opening<'a> {
+    spec: &'a PortSpec,
+    /// The number that it will have.
+    number: usize,
+    /// The namespace that its spec names.
+    netns: Option<Namespace>,
+    tell: &'a Sender<Arrival>,
+    watches: &'a mut Watches,
+}
+
+/// Opens the plug of this number.
+///
+/// # Errors
+///
+/// A sentence that says what is wrong, and what helps.
+pub(super) fn open(
+    spec: &PortSpec,
+    number: usize,
+    tell: &Sender<Arrival>,
+    watches: &mut Watches,
+) -> Result<Outcome, String> {
+    let netns = spec.netns.as_deref().map(Namespace::open).transpose().map_err(reason)?;
+    let opening = Opening { spec, number, netns, tell, watches };
+    match &spec.kind {
+        PortKind::Tap(tap) => opening.tap(tap),
+        PortKind::Packet(packet) => opening.packet(packet),
+        PortKind::Macvlan(macvlan) => opening.macvlan(macvlan),
+        PortKind::Veth(veth) => opening.veth(veth),
+        PortKind::Host(host) => opening.host(host),
+        PortKind::Stream(stream) => opening.stream(stream),
+        PortKind::Pcap(pcap) => opening.pcap(pcap),
+    }
+}
+
+impl Opening<'_> {
+    fn tap(self, tap: &TapSpec) -> Result<Outcome, String> {
+        if tap.side == Side::Netdev {
+            return self.tap_netdev(tap);
+        }
+        match self.open_tap(tap) {
+            Ok(opened) => Ok(once(opened)),
+            // The other side is free, for a virtual machine has this one.
+            Err(error) if error.is_held() && tap.side == Side::Auto => {
+                let held = without(&tap.device, &error.to_string());
+                let held = held.split(':').next().unwrap_or_default().to_owned();
+                self.netdev(
+                    &tap.device,
+                    Host::Drop,
+                    None,
+                    &format!("{held}, so served from its netdev"),
+                )
+            }
+            Err(error) => Err(without(&tap.device, &error.to_string())),
+        }
+    }
+
+    fn open_tap(&self, tap: &TapSpec) -> Result<Opened, TapError> {
+        let config = TapConfig {
+            name: tap.device.clone(),
+            netns: self.netns.clone(),
+            mtu: self.spec.mtu,
+            mac: tap.mac,
+            queues: tap.queues,
+            persist: tap.persist.unwrap_or(false),
+        };
+        let port = Tap::open(&config)?;
+        let done = if port.created() { "created" } else { "attached (it was there, and stays)" };
+        let done = describe(done, port.mtu(), port.offloads());
+        let warnings = port.warnings().to_vec();
+        Ok(Opened { config: config_of(self.spec), done, warnings, port: port.into() })
+    }
+
+    /// A TAP whose descriptor is for a virtual machine, made if it is not there.
+    fn tap_netdev(self, tap: &TapSpec) -> Result<Outcome, String> {
+        let there = self.links().and_then(|mut links| links.get(&tap.device)).map_err(reason)?;
+        let mut done = "served from its netdev, waiting for who attaches to it";
+        match there {
+            Some(link) if !link.tun.as_ref().is_some_and(|tun| tun.tap) => {
+                let kind = link.kind.as_deref().unwrap_or("hardware").to_owned();
+                return Err(format!(
+                    "it is there already, but as a {kind} device and not as a TAP; \
+                     `packet:{}` serves any device",
+                    tap.device
+                ));
+            }
+            Some(_) => {}
+            None => {
+                let owner = tap.owner.as_deref().map(user).transpose()?;
+                let netns = self.netns.clone().map_or_else(Namespace::current, Ok);
+                let made = netns.and_then(|netns| {
+                    netlab::tap_persistent(&netns, &tap.device, owner, false)?;
+                    if let Some(mac) = tap.mac {
+                        netns.links()?.set_mac(&tap.device, mac.octets())?;
+                    }
+                    Ok(())
+                });
+                made.map_err(reason)?;
+                done = "created (it stays), served from its netdev for who attaches to it";
+            }
+        }
+        self.netdev(&tap.device, Host::Drop, None, done)
+    }
+
+    fn packet(self, packet: &PacketSpec) -> Result<Outcome, String> {
+        let host = match packet.keep_host {
+            None => Host::Auto,
+            Some(true) => Host::Keep,
+            Some(false) => Host::Drop,
+        };
+        self.netdev(&packet.device, host, None, "opened")
+    }
+
+    fn macvlan(self, macvlan: &MacvlanSpec) -> Result<Outcome, String> {
+        let MacvlanSpec { device, lower, mode, mac } = macvlan;
+        let lower = lower.as_deref().expect("a macvlan without one is refused as it is read");
+        let make = |links: &mut Links| {
+            links.add_macvlan(device, lower, *mode)?;
+            mac.map_or(Ok(()), |mac| links.set_mac(device, mac.octets()))
+        };
+        let made = self.make(device, make)?;
+        self.netdev(device, Host::Drop, Some(made), &format!("created on {lower}"))
+    }
+
+    /// Here `netns` is where the other end goes; ours is where we are.
+    fn veth(self, veth: &VethSpec) -> Result<Outcome, String> {
+        let VethSpec { device, peer, addresses, mac } = veth;
+        let far = self.netns.clone();
+        let here = Opening { netns: None, ..self };
+        let mtu = here.spec.mtu;
+        let make = |links: &mut Links| {
+            links.add_veth(device, far.as_ref(), peer)?;
+            let finish = || -> io::Result<()> {
+                let mut there = far.as_ref().map_or_else(Links::here, Namespace::links)?;
+                mtu.map_or(Ok(()), |mtu| there.set_mtu(peer, mtu))?;
+                mac.map_or(Ok(()), |mac| there.set_mac(peer, mac.octets()))?;
+                there.set_up(peer)?;
+                addresses.iter().try_for_each(|address| there.add_address(peer, *address))
+            };
+            finish().inspect_err(|_| drop(links.delete(device)))
+        };
+        let made = here.make(device, make)?;
+        here.netdev(device, Host::Drop, Some(made), &format!("created with {peer}"))
+    }
+
+    fn host(self, host: &HostSpec) -> Result<Outcome, String> {
+        let HostSpec { device, addresses, mac } = host;
+        let (device, mac) = (device.clone(), *mac);
+        let (side, owner, queues, persist) = (Side::Descriptor, None, 1, None);
+        let tap = TapSpec { device, side, owner, mac, queues, persist };
+        let opened = self.open_tap(&tap);
+        let mut opened = opened.map_err(|error| without(&tap.device, &error.to_string()))?;
+        let mut links = self.links().map_err(reason)?;
+        for address in addresses {
+            match links.add_address(&tap.device, *address) {
+                Err(error) if netlab::errno(&error) != Some(libc::EEXIST) => {
+                    return Err(reason(error));
+                }
+                _ => opened.done.push_str(&format!(", {address}")),
+            }
+        }
+        Ok(once(opened))
+    }
+
+    fn stream(self, stream: &StreamSpec) -> Result<Outcome, String> {
+        let StreamSpec { path, connect } = stream.clone();
+        let mtu = self.spec.mtu.unwrap_or(MTU_DEFAULT);
+        let config = StreamConfig { path, connect, mtu };
+        if !connect {
+            let listener = Listener::bind(&config).map_err(|error| error.to_string())?;
+            let accept = |listener: &Listener| Ok(listener.accept()?.map(AnyPort::from));
+            let source = Source::listen(self.number, self.tell, listener, accept);
+            return Ok(Outcome { source: source.map_err(reason)?, opened: None, made: None });
+        }
+        let port = match stream::connect(&config) {
+            Ok(port) => Some(port),
+            Err(error) if error.is_passing() => None,
+            Err(error) => return Err(error.to_string()),
+        };
+        let again = move || stream::connect(&config).ok().map(AnyPort::from);
+        let source = Source::connect(self.number, self.tell, port.is_some(), again);
+        let opened = port.map(|port| Opened {
+            config: config_of(self.spec),
+            port: port.into(),
+            done: format!("connected, MTU {mtu}"),
+            warnings: Vec::new(),
+        });
+        Ok(Outcome { source: source.map_err(reason)?, opened, made: None })
+    }
+
+    fn pcap(self, pcap: &PcapSpec) -> Result<Outcome, String> {
+        let PcapSpec { input, output, speed } = pcap.clone();
+        let mtu = self.spec.mtu.unwrap_or(PcapConfig::new().mtu);
+        let port = Pcap::open(&PcapConfig { input, output, speed, mtu });
+        let port = port.map_err(|error| error.to_string())?;
+        let show = |path: &std::path::PathBuf| path.display().to_string();
+        let played = pcap.input.as_ref().map(|path| format!("plays {}", show(path)));
+        let recorded = pcap.output.as_ref().map(|path| format!("records into {}", show(path)));
+        Ok(once(Opened {
+            config: config_of(self.spec),
+            port: port.into(),
+            done: played.into_iter().chain(recorded).collect::<Vec<_>>().join(", "),
+            warnings: Vec::new(),
+        }))
+    }
+
+    /// A device that is served by its netdev, and followed through its lives.
+    fn netdev(
+        self,
+        device: &str,
+        host: Host,
+        made: Option<Created>,
+        done: &str,
+    ) -> Result<Outcome, String> {
+        let Opening { spec, netns, tell, watches, .. } = self;
+        let namespace = netns.clone().map_or_else(Namespace::current, Ok).map_err(reason)?;
+        // First the watch: what happens after the opening must be told.
+        let watch = watches.watch(&namespace, tell).map_err(reason)?;
+        let config = PacketConfig { device: device.to_owned(), netns, mtu: spec.mtu, host };
+        let (mut opened, index) = open_packet(spec, &config)?;
+        opened.done = format!("{done}, {}", opened.done);
+        let source = Source::Netdev { config, watch, index: Some(index) };
+        Ok(Outcome { source, opened: Some(opened), made })
+    }
+
+    /// Makes a device that goes with the plug.
+    fn make(
+        &self,
+        device: &str,
+        make: impl FnOnce(&mut Links) -> io::Result<()>,
+    ) -> Result<Created, String> {
+        let made = || {
+            let namespace = self.netns.clone().map_or_else(Namespace::current, Ok)?;
+            make(&mut namespace.links()?)?;
+            Created::new(&namespace, device)
+        };
+        made().map_err(reason)
+    }
+
+    /// The links of the plug's namespace.
+    fn links(&self) -> io::Result<Links> {
+        self.netns.as_ref().map_or_else(Links::here, Namespace::links)
+    }
+}
+
+/// Opens a device by its netdev, and says which number it has.
+///
+/// # Errors
+///
+/// A sentence that says what is wrong, and what helps.
+pub(super) fn open_packet(spec: &PortSpec, config: &PacketConfig) -> Result<(Opened, u32), String> {
+    let port = Packet::open(config);
+    let port = port.map_err(|error| without(&config.device, &error.to_string()))?;
+    let (index, warnings) = (port.index(), port.warnings().to_vec());
+    let done = describe("packet socket", port.mtu(), port.offloads());
+    Ok((Opened { config: config_of(spec), done, warnings, port: port.into() }, index))
+}
+
+/// A port that comes once.
+fn once(opened: Opened) -> Outcome {
+    Outcome { source: Source::Descriptor, opened: Some(opened), made: None }
+}
+
+fn config_of(spec: &PortSpec) -> PortConfig {
+    PortConfig { name: spec.name.clone(), quota: spec.quota }
+}
+
+fn describe(done: &str, mtu: u32, offloads: impl Iterator<Item = &'static str>) -> String {
+    let offloads: Vec<_> = offloads.collect();
+    match &*offloads {
+        [] => format!("{done}, MTU {mtu}, no offloads"),
+        names => format!("{done}, MTU {mtu}, offloads {}", names.join(" ")),
+    }
+}
+
+/// The number of a user, by name or number.
+fn user(text: &str) -> Result<u32, String> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    let found = User::from_name(text).map_err(|error| reason(error.into()))?;
+    found.map(|user| user.uid.as_raw()).ok_or_else(|| format!("there is no user `{text}`"))
+}
+
+fn reason(error: io::Error) -> String {
+    netlab::reason(&error)
+}
+
+/// The sentence without the name at its head: the port's name will stand there.
+fn without(name: &str, sentence: &str) -> String {
+    sentence.strip_prefix(&format!("{name}: ")).unwrap_or(sentence).to_owned()
+}
