@@ -3,16 +3,26 @@
 #![allow(unsafe_code)]
 
 use std::{
+    ffi::OsStr,
     fs::OpenOptions,
     io::{self, IoSlice},
-    mem::MaybeUninit,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+    mem::{MaybeUninit, offset_of},
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
     ptr,
     sync::{Mutex, PoisonError},
 };
 
 use libc::{c_int, c_uint};
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::socket::{SockaddrLike, UnixAddr},
+};
+
+use crate::frame::BATCH_MAX;
 
 /// Takes over a descriptor that this process was given when it was executed, by its number, and
 /// sets FD_CLOEXEC on it.
@@ -55,6 +65,88 @@ pub(crate) fn prefetch<T>(place: &T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
+}
+
+/// Sends datagrams to `to`, or to where the socket is connected, and says how many left. Never
+/// waits. More than [`BATCH_MAX`] are not looked at.
+///
+/// # Errors
+///
+/// What sendmmsg(2) said of the first; what it says of a later one, the next call meets.
+#[inline]
+pub(crate) fn send_many<'a>(
+    socket: BorrowedFd<'_>,
+    to: Option<&UnixAddr>,
+    datagrams: impl Iterator<Item = &'a [u8]>,
+) -> nix::Result<usize> {
+    let mut slices = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH_MAX];
+    // SAFETY: a `struct mmsghdr` is pointers and numbers (linux/socket.h); all zeros are a message
+    // of nothing to nobody.
+    let mut messages = [unsafe { std::mem::zeroed::<libc::mmsghdr>() }; BATCH_MAX];
+    let mut count = 0;
+    for (datagram, (slice, message)) in datagrams.zip(slices.iter_mut().zip(&mut messages)) {
+        *slice = libc::iovec { iov_base: datagram.as_ptr() as *mut _, iov_len: datagram.len() };
+        (message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen) = (slice, 1);
+        if let Some(to) = to {
+            message.msg_hdr.msg_name = to.as_ptr() as *mut _;
+            message.msg_hdr.msg_namelen = to.len();
+        }
+        count += 1;
+    }
+    const FLAGS: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: sendmmsg(2) reads `count` messages, which were filled, and writes the `msg_len` of
+    // each: `messages` is ours alone. It reads, and never writes, the address and the one slice
+    // that each names: `slices` outlives the call, datagrams and address are borrowed beyond it.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, FLAGS) };
+    Errno::result(sent).map(|sent| sent as usize)
+}
+
+/// Receives a datagram from a unix socket to the start of `room`: how long it is, even if the room
+/// was too small for all of it, and under which path its sender is bound, if he is bound to one.
+/// Never waits. (nix's recvmsg takes senders without a name for a mistake, and panics.)
+///
+/// # Errors
+///
+/// What recvfrom(2) said.
+#[inline]
+pub(crate) fn recv_from<'a>(
+    socket: BorrowedFd<'_>,
+    room: &mut [u8],
+    sender: &'a mut UnixName,
+) -> nix::Result<(usize, Option<&'a Path>)> {
+    let mut name_len = size_of::<UnixName>() as libc::socklen_t;
+    // SAFETY: recvfrom(2) writes `room.len()` octets at the most to `room`, and as many of a name
+    // as `name_len` says to `sender`, a `struct sockaddr_un`; both are ours alone. It writes to
+    // `name_len` how long the name is, 0 if there is none.
+    let len = unsafe {
+        libc::recvfrom(
+            socket.as_raw_fd(),
+            room.as_mut_ptr().cast(),
+            room.len(),
+            libc::MSG_DONTWAIT | libc::MSG_TRUNC,
+            std::ptr::from_mut(sender).cast(),
+            &raw mut name_len,
+        )
+    };
+    let len = Errno::result(len)? as usize;
+    let path_len = (name_len as usize).saturating_sub(offset_of!(UnixName, path));
+    let path = &sender.path[..path_len.min(sender.path.len())];
+    // The length counts a 0 at the end; an abstract name begins with one (unix(7)).
+    let path = path.split(|octet| *octet == 0).next().unwrap_or_default();
+    Ok((len, (!path.is_empty()).then(|| Path::new(OsStr::from_bytes(path)))))
+}
+
+/// A `struct sockaddr_un` (linux/un.h) for the kernel to write to.
+#[repr(C)]
+pub(crate) struct UnixName {
+    family: libc::sa_family_t,
+    path: [u8; 108],
+}
+
+const _: () = assert!(size_of::<UnixName>() == size_of::<libc::sockaddr_un>());
+
+impl UnixName {
+    pub(crate) const NONE: UnixName = UnixName { family: 0, path: [0; 108] };
 }
 
 /// Attaches to the TUN or TAP device `name`, made if it is not there, in the network namespace

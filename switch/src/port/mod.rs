@@ -11,6 +11,7 @@ pub mod datagram;
 pub mod memory;
 pub mod packet;
 pub mod pcap;
+pub mod socket;
 pub mod stream;
 pub mod tap;
 pub mod unix;

@@ -67,6 +67,24 @@ impl Place {
         Ok(Place { path: path.into(), address, _folder: Some(folder) })
     }
 
+    /// What a system call takes.
+    pub(super) fn address(&self) -> &UnixAddr {
+        &self.address
+    }
+
+    /// Whether a socket with this name may be the one here. One that was bound by a relative path,
+    /// or through a descriptor as a long one, is known by its last part: that keeps crossed cables
+    /// apart. Whoever may write to a socket could forge a name: its folder's permissions keep him
+    /// out.
+    pub(super) fn is_of(&self, name: Option<&Path>) -> bool {
+        let Some(name) = name else { return false };
+        // Octets first: to take paths apart costs more than the frame.
+        name.as_os_str() == self.path.as_os_str()
+            || name == self.path
+            || (name.is_relative() || name.starts_with("/proc/self/fd"))
+                && name.file_name() == self.path.file_name()
+    }
+
     /// Connects to the server here, without waiting.
     pub(super) fn connect(&self, kind: SockType) -> Result<OwnedFd, SocketError> {
         let fail = |fault| SocketError::new(self.path.display(), fault);
@@ -209,6 +227,10 @@ pub(super) enum Fault {
     NotSocket,
     Live,
     Mtu(u32),
+    Families,
+    Itself,
+    Taken,
+    NotOurs,
     System(&'static str, io::Error),
 }
 
@@ -252,9 +274,31 @@ impl fmt::Display for SocketError {
                 f.write_str("another program serves it: end that program, or choose another path")
             }
             Fault::Mtu(mtu) => write!(f, "an MTU is 1 to {MTU_MAX}, and not {mtu}"),
+            Fault::Families => f.write_str("one address is IPv4 and the other IPv6"),
+            Fault::Itself => f.write_str("both ends are the same, and would hear only themselves"),
+            Fault::Taken => f.write_str("another program has the local address and port"),
+            Fault::NotOurs => f.write_str(
+                "the local address is not one of this machine's (or of the namespace's): \
+                 `ip address` shows them",
+            ),
             Fault::System(what, error) => write!(f, "could not {what}: {}", netlab::explain(error)),
         }
     }
 }
 
 impl error::Error for SocketError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_end_is_known_by_its_path_or_by_the_last_part_of_one_that_says_no_more() {
+        let place = Place::new(Path::new("/run/vm/net")).unwrap();
+        let is_of = |name: &str| place.is_of(Some(Path::new(name)));
+        assert!(is_of("/run/vm/net") && is_of("/run//vm/net"));
+        assert!(is_of("net") && is_of("vm/net") && is_of("/proc/self/fd/7/net"));
+        assert!(!is_of("/run/other/net") && !is_of("/run/vm/other") && !is_of("other"));
+        assert!(!is_of("/proc/self/fd/7/other") && !place.is_of(None));
+    }
+}
