@@ -16,11 +16,19 @@ use nix::{
     unistd::Pid,
 };
 use uswitch::{
-    port::tap::{Tap, TapConfig},
+    port::{
+        Port,
+        packet::{Packet, PacketConfig},
+        tap::{Tap, TapConfig},
+    },
     switch::{self, BusyPoll, PortConfig, SwitchConfig},
 };
 
-use crate::bare::{self, Loop, Wait};
+use crate::{
+    bare::{self, Loop, Wait},
+    mixed::Either,
+    rings,
+};
 
 /// The environment variable that tells a child which contender it is.
 pub const ROLE: &str = "USWITCH_TAP_ROLE";
@@ -28,8 +36,19 @@ pub const ROLE: &str = "USWITCH_TAP_ROLE";
 pub const LINK: &str = "eth0";
 /// The hosts' addresses.
 pub const ADDRESSES: [&str; 2] = ["10.77.0.1", "10.77.0.2"];
+/// The other ends of the hosts' links, where they are veth pairs.
+pub const OUTER: [&str; 2] = ["p0", "p1"];
 /// How long `--busy-poll 50` spins.
 const SPIN: Duration = Duration::from_micros(50);
+
+/// By what a host is plugged in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Plug {
+    /// A TAP.
+    Tap,
+    /// A veth pair, with a packet socket at its outer end.
+    Packet,
+}
 
 /// One that takes part.
 pub struct Contender {
@@ -54,31 +73,57 @@ impl Contender {
             Loop::Single => 1,
             Loop::Pair => 2,
         };
-        Contender::ours(name, "bare", threads, wait)
+        Contender::ours(name, "bare", threads, wait, [Plug::Tap; 2])
+    }
+
+    /// A bare loop on two packet sockets, a thread for each direction.
+    pub fn bare_rings(name: &'static str) -> io::Result<Option<Contender>> {
+        Contender::ours(name, "bare", 2, Wait::Sleep, [Plug::Packet; 2])
     }
 
     /// The switch.
-    pub fn switch(name: &'static str, workers: usize, wait: Wait) -> io::Result<Option<Contender>> {
-        Contender::ours(name, "switch", workers, wait)
+    pub fn switch(
+        name: &'static str,
+        workers: usize,
+        wait: Wait,
+        plugs: [Plug; 2],
+    ) -> io::Result<Option<Contender>> {
+        Contender::ours(name, "switch", workers, wait, plugs)
     }
 
-    /// A child of this program, which makes its TAPs in the hosts' namespaces.
+    /// A child of this program, which makes its TAPs in the hosts' namespaces, and finds the
+    /// outer ends of veth pairs in one between them.
     fn ours(
         name: &'static str,
         kind: &str,
         threads: usize,
         wait: Wait,
+        plugs: [Plug; 2],
     ) -> io::Result<Option<Contender>> {
-        let hosts = [Namespace::new()?, Namespace::new()?];
+        let (between, hosts) = (Namespace::new()?, [Namespace::new()?, Namespace::new()?]);
         let wait_text = match wait {
             Wait::Sleep => "sleep",
             Wait::Spin => "spin",
             Wait::Always => "always",
         };
-        let [a, b] = [0, 1]
-            .map(|i: usize| format!("/proc/{}/fd/{}", process::id(), hosts[i].as_fd().as_raw_fd()));
+        let path = |namespace: &Namespace| {
+            format!("/proc/{}/fd/{}", process::id(), namespace.as_fd().as_raw_fd())
+        };
+        let mut specs = Vec::new();
+        for ((plug, host), outer) in plugs.iter().zip(&hosts).zip(OUTER) {
+            specs.push(match plug {
+                Plug::Tap => format!("tap:{}", path(host)),
+                Plug::Packet => {
+                    let mut links = between.links()?;
+                    links.add_veth(outer, Some(host), LINK)?;
+                    links.set_up(outer)?;
+                    host.links()?.set_up(LINK)?;
+                    format!("packet:{}", path(&between))
+                }
+            });
+        }
         let mut child = Command::new(env::current_exe()?)
-            .env(ROLE, format!("{kind} {threads} {wait_text} {a} {b}"))
+            .env(ROLE, format!("{kind} {threads} {wait_text} {}", specs.join(" ")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -88,8 +133,8 @@ impl Contender {
             return Err(io::Error::other(format!("`{name}` did not start")));
         }
         let polls = wait == Wait::Always;
-        let processes = vec![child];
-        let contender = Contender { name, hosts, processes, polls, _between: None, _folder: None };
+        let (processes, _between) = (vec![child], Some(between));
+        let contender = Contender { name, hosts, processes, polls, _between, _folder: None };
         contender.address()?;
         Ok(Some(contender))
     }
@@ -146,15 +191,11 @@ impl Drop for Contender {
     }
 }
 
-/// What a child does: opens its TAPs and runs until its parent ends.
+/// What a child does: opens its ports and runs until its parent ends.
 pub fn play(role: &str) -> ExitCode {
     let words: Vec<_> = role.split(' ').collect();
     let [kind, threads, wait, a, b] = words[..] else { panic!("a role has five words") };
     let threads: usize = threads.parse().expect("threads are a number");
-    let taps = [a, b].map(|namespace| {
-        let netns = Some(Namespace::open(namespace).expect("the parent holds its namespaces"));
-        Tap::open(&TapConfig { netns, ..TapConfig::named(LINK) }).expect("a TAP is made")
-    });
     // The parent holds the other end of our standard input: it ends, and so do we.
     std::thread::spawn(|| {
         let _ = io::stdin().read_line(&mut String::new());
@@ -165,27 +206,61 @@ pub fn play(role: &str) -> ExitCode {
         "spin" => Wait::Spin,
         _ => Wait::Always,
     };
-    if kind == "bare" {
-        println!("ready");
-        let threads = if threads == 1 { Loop::Single } else { Loop::Pair };
-        bare::run(taps, threads, wait);
-    } else {
-        let busy_poll = match wait {
-            Wait::Sleep => BusyPoll::Off,
-            Wait::Spin => BusyPoll::For(SPIN),
-            Wait::Always => BusyPoll::Always,
-        };
-        let config = SwitchConfig { workers: threads, busy_poll, ..SwitchConfig::default() };
-        let mut handle = switch::start(&config).expect("a switch starts");
-        for (name, tap) in ["a", "b"].into_iter().zip(taps) {
-            handle.add(PortConfig::named(name), tap).expect("a port is added");
+    let specs = [a, b].map(|spec| spec.split_once(':').expect("a kind and a namespace"));
+    match (kind, specs) {
+        ("bare", [("tap", a), ("tap", b)]) => {
+            let taps = [tap(a), tap(b)];
+            println!("ready");
+            let threads = if threads == 1 { Loop::Single } else { Loop::Pair };
+            bare::run(taps, threads, wait);
         }
-        println!("ready");
-        loop {
-            std::thread::park();
+        ("bare", [(_, between), _]) => {
+            let between = Namespace::open(between).expect("the parent holds its namespaces");
+            let rings = OUTER.map(|name| rings::open(&between, name).expect("a ring is made"));
+            println!("ready");
+            rings::run(&rings);
+        }
+        (_, [("tap", a), ("tap", b)]) => run_switch([tap(a), tap(b)], threads, wait),
+        (_, [("tap", a), (_, b)]) => {
+            let ports = [Either::A(tap(a)), Either::B(packet(b, OUTER[1]))];
+            run_switch(ports, threads, wait);
+        }
+        (_, [(_, a), ("tap", b)]) => {
+            let ports = [Either::B(packet(a, OUTER[0])), Either::A(tap(b))];
+            run_switch(ports, threads, wait);
+        }
+        (_, [(_, a), (_, b)]) => {
+            run_switch([packet(a, OUTER[0]), packet(b, OUTER[1])], threads, wait);
         }
     }
     ExitCode::SUCCESS
+}
+
+fn tap(namespace: &str) -> Tap {
+    let netns = Some(Namespace::open(namespace).expect("the parent holds its namespaces"));
+    Tap::open(&TapConfig { netns, ..TapConfig::named(LINK) }).expect("a TAP is made")
+}
+
+fn packet(namespace: &str, device: &str) -> Packet {
+    let netns = Some(Namespace::open(namespace).expect("the parent holds its namespaces"));
+    Packet::open(&PacketConfig { netns, ..PacketConfig::named(device) }).expect("a port opens")
+}
+
+fn run_switch<P: Port>(ports: [P; 2], workers: usize, wait: Wait) {
+    let busy_poll = match wait {
+        Wait::Sleep => BusyPoll::Off,
+        Wait::Spin => BusyPoll::For(SPIN),
+        Wait::Always => BusyPoll::Always,
+    };
+    let config = SwitchConfig { workers, busy_poll, ..SwitchConfig::default() };
+    let mut handle = switch::start(&config).expect("a switch starts");
+    for (name, port) in ["a", "b"].into_iter().zip(ports) {
+        handle.add(PortConfig::named(name), port).expect("a port is added");
+    }
+    println!("ready");
+    loop {
+        std::thread::park();
+    }
 }
 
 /// A folder for sockets and databases, removed at the end.

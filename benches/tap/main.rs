@@ -5,23 +5,27 @@
 //! cargo bench -p uswitch-benches --bench tap                 seven rounds, some minutes
 //! cargo bench -p uswitch-benches --bench tap -- --quick      one short round
 //! cargo bench -p uswitch-benches --bench tap -- --rounds 21 --only "sleep|kernel" --small
+//! cargo bench -p uswitch-benches --bench tap -- --only "switch, 2 workers, sleep|rings|packet"
 //! ```
 //!
 //! A contender is idle, or stopped if it polls, while another is measured. A ratio is the median
 //! of the ratios of each round, so that what disturbs the machine for longer than a round
 //! disturbs both sides alike. The bare loop (bare.rs) has the same TAPs with the same flags, the
-//! same threads and the same way of waiting; it reads from one and writes to the other.
+//! same threads and the same way of waiting; it reads from one and writes to the other. The bare
+//! rings (rings.rs) are the same for packet sockets, with rings and calls like those of the switch.
 
 mod bare;
 mod contender;
 mod measure;
+mod mixed;
 mod peers;
+mod rings;
 mod table;
 
 use std::{env, io, process::ExitCode, time::Duration};
 
 use bare::{Loop, Wait};
-use contender::Contender;
+use contender::{Contender, Plug};
 use measure::{Figures, Trial};
 use table::Ratio;
 
@@ -82,16 +86,27 @@ fn number(argument: Option<String>) -> usize {
 
 /// All who take part, and how each is started. The order is the order within a round.
 fn contenders(options: &Options) -> io::Result<Vec<Contender>> {
+    const TAPS: [Plug; 2] = [Plug::Tap; 2];
     type Start = fn(&'static str) -> io::Result<Option<Contender>>;
-    let all: [(&str, Start); 11] = [
+    let all: [(&str, Start); 15] = [
         ("bare, 2 threads, sleep", |name| Contender::bare(name, Loop::Pair, Wait::Sleep)),
-        ("switch, 2 workers, sleep", |name| Contender::switch(name, 2, Wait::Sleep)),
+        ("switch, 2 workers, sleep", |name| Contender::switch(name, 2, Wait::Sleep, TAPS)),
         ("bare, 1 thread, sleep", |name| Contender::bare(name, Loop::Single, Wait::Sleep)),
-        ("switch, 1 worker, sleep", |name| Contender::switch(name, 1, Wait::Sleep)),
+        ("switch, 1 worker, sleep", |name| Contender::switch(name, 1, Wait::Sleep, TAPS)),
         ("bare, 1 thread, poll", |name| Contender::bare(name, Loop::Single, Wait::Always)),
-        ("switch, 1 worker, poll", |name| Contender::switch(name, 1, Wait::Always)),
-        ("switch, 1 worker, 50 us", |name| Contender::switch(name, 1, Wait::Spin)),
-        ("switch, 2 workers, 50 us", |name| Contender::switch(name, 2, Wait::Spin)),
+        ("switch, 1 worker, poll", |name| Contender::switch(name, 1, Wait::Always, TAPS)),
+        ("switch, 1 worker, 50 us", |name| Contender::switch(name, 1, Wait::Spin, TAPS)),
+        ("switch, 2 workers, 50 us", |name| Contender::switch(name, 2, Wait::Spin, TAPS)),
+        ("bare rings, 2 threads, sleep", |name| Contender::bare_rings(name)),
+        ("packet, 2 workers, sleep", |name| {
+            Contender::switch(name, 2, Wait::Sleep, [Plug::Packet; 2])
+        }),
+        ("mixed, TAP to packet", |name| {
+            Contender::switch(name, 2, Wait::Sleep, [Plug::Tap, Plug::Packet])
+        }),
+        ("mixed, packet to TAP", |name| {
+            Contender::switch(name, 2, Wait::Sleep, [Plug::Packet, Plug::Tap])
+        }),
         ("kernel bridge", |name| Contender::kernel_bridge(name)),
         ("VDE", |name| peers::vde(name)),
         ("Open vSwitch, netdev", |name| peers::open_vswitch(name)),
@@ -130,7 +145,7 @@ fn run(options: &Options) -> io::Result<()> {
 }
 
 /// The ratios that matter, and what they must be.
-const RATIOS: [Ratio; 14] = {
+const RATIOS: [Ratio; 20] = {
     use measure::Figure::{RoundTrip, Small, Tcp1, Tcp4};
     use table::Goal::{AtLeast, AtMost, Told};
     const PAIR: (&str, &str) = ("switch, 2 workers, sleep", "bare, 2 threads, sleep");
@@ -138,6 +153,10 @@ const RATIOS: [Ratio; 14] = {
     const BRIDGE: (&str, &str) = ("switch, 2 workers, sleep", "kernel bridge");
     const SPIN: (&str, &str) = ("switch, 2 workers, 50 us", "kernel bridge");
     const VDE: (&str, &str) = ("switch, 2 workers, sleep", "VDE");
+    const RINGS: (&str, &str) = ("packet, 2 workers, sleep", "bare rings, 2 threads, sleep");
+    const SLOWER: &str = "switch, 2 workers, sleep|packet, 2 workers, sleep";
+    const TO_PACKET: (&str, &str) = ("mixed, TAP to packet", SLOWER);
+    const TO_TAP: (&str, &str) = ("mixed, packet to TAP", SLOWER);
     const OVS: (&str, &str) = ("switch, 2 workers, sleep", "Open vSwitch, netdev");
     [
         Ratio(PAIR, Small, AtLeast(0.95)),
@@ -154,5 +173,11 @@ const RATIOS: [Ratio; 14] = {
         Ratio(VDE, Small, AtLeast(1.1)),
         Ratio(OVS, Tcp1, AtLeast(8.0)),
         Ratio(OVS, Small, AtLeast(1.5)),
+        Ratio(RINGS, Tcp1, AtLeast(0.95)),
+        Ratio(RINGS, Small, AtLeast(0.95)),
+        Ratio(TO_PACKET, Tcp1, AtLeast(0.9)),
+        Ratio(TO_PACKET, Small, AtLeast(0.9)),
+        Ratio(TO_TAP, Tcp1, AtLeast(0.9)),
+        Ratio(TO_TAP, Small, AtLeast(0.9)),
     ]
 };

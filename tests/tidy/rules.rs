@@ -49,6 +49,7 @@ pub type Exceptions = &'static [(&'static str, &'static str)];
 
 /// Where unsafe code may stand.
 const UNSAFE: Exceptions = &[
+    ("benches/tap/rings.rs", "a bare loop on memory shared with the kernel, to compare with"),
     ("switch/src/port/packet/ring.rs", "memory shared with the kernel, with a safe face"),
     ("switch/src/sys.rs", "system calls and instructions, with a safe face"),
     ("tools/netlab/src/sys.rs", "system calls, with a safe face"),
@@ -69,6 +70,7 @@ const ATOMICS: Exceptions = &[
     ("switch/src/program/signals.rs", "a signal handler may do nothing else"),
     ("benches/fdb.rs", "the contenders share a table between threads, as the workers do"),
     ("benches/tap/measure.rs", "counts of the load's threads"),
+    ("benches/tap/rings.rs", "the status words by which slots change hands"),
     ("tools/netlab/src/test.rs", "numbers for names that no other test has"),
     ("tools/netlab/src/traffic/frames.rs", "counts of a sender and a sink, and their end"),
     ("tools/netlab/src/traffic/mod.rs", "counts of a sender and a sink, and their end"),

@@ -1,5 +1,5 @@
 //! What the kernel lost before a port could receive it, or after it was sent, as running sums:
-//! the kernel's own count begins again at zero whenever it is read (PACKET_STATISTICS of packet(7)).
+//! the kernel's own count begins again at zero whenever it is read (PACKET_STATISTICS).
 
 use std::{
     os::fd::BorrowedFd,
