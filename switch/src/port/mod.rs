@@ -15,6 +15,7 @@ pub mod socket;
 pub mod stream;
 pub mod tap;
 pub mod unix;
+mod vnet;
 
 use std::{fmt, io, os::fd::BorrowedFd};
 

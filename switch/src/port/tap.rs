@@ -19,29 +19,21 @@ use std::{
     sync::Arc,
 };
 
-use libc::{IFF_MULTI_QUEUE, IFF_NO_PI, IFF_TAP, IFF_VNET_HDR, c_int, c_uint};
+use libc::IFF_MULTI_QUEUE;
 use netlab::{Link, Links, Namespace};
 
 use crate::{
     frame::{Mac, Selection},
-    offload::VNET_HEADER_LEN,
     port::{
         KernelDrops, Port, Sent, Tx,
         datagram::{DatagramRx, DatagramTx},
+        vnet::{FLAGS, Offloads},
     },
     sys,
 };
 
 /// Queues of one TAP at the most (MAX_TAP_QUEUES of drivers/net/tun.c).
 pub const QUEUES_MAX: u16 = 256;
-
-/// What is asked of the kernel, the most first: older kernels know no USO (before 6.2), and
-/// USO4 goes only with USO6, TSO only with checksums.
-const OFFLOADS: [c_uint; 4] = [TSO | libc::TUN_F_USO4 | libc::TUN_F_USO6, TSO, libc::TUN_F_CSUM, 0];
-const TSO: c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
-
-/// The flags of every TAP of ours.
-const FLAGS: c_int = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
 
 /// What a TAP is to be like.
 #[derive(Clone, Debug)]
@@ -72,7 +64,7 @@ impl TapConfig {
 pub struct Tap {
     queues: Vec<Arc<OwnedFd>>,
     created: bool,
-    offloads: c_uint,
+    offloads: Offloads,
     mtu: u32,
     drops: KernelDrops,
     warnings: Vec<String>,
@@ -108,15 +100,7 @@ impl Tap {
 
     /// The offloads that the kernel granted, by name.
     pub fn offloads(&self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [(c_uint, &str); 5] = [
-            (libc::TUN_F_CSUM, "csum"),
-            (libc::TUN_F_TSO4, "tso4"),
-            (libc::TUN_F_TSO6, "tso6"),
-            (libc::TUN_F_USO4, "uso4"),
-            (libc::TUN_F_USO6, "uso6"),
-        ];
-        let granted = self.offloads;
-        NAMES.into_iter().filter(move |(bit, _)| granted & bit != 0).map(|(_, name)| name)
+        self.offloads.names()
     }
 
     /// What did not work but does not keep the port from being used: sentences.
@@ -272,25 +256,9 @@ fn attach(name: &str, multi_queue: bool) -> io::Result<OwnedFd> {
     }
 }
 
-/// Sets what TUNSETIFF does not, and says which offloads were granted.
-fn set_up(queues: &[OwnedFd]) -> io::Result<c_uint> {
-    let mut granted = OFFLOADS[0];
-    for queue in queues {
-        let fd = queue.as_fd();
-        let (_, flags) = sys::tun_device(fd)?;
-        if flags & FLAGS != FLAGS {
-            return Err(io::Error::other(format!("the kernel set the flags {flags:#x} instead")));
-        }
-        sys::tun_set_vnet_header_len(fd, VNET_HEADER_LEN)?;
-        let offloads = OFFLOADS.into_iter().skip_while(|offloads| *offloads != granted);
-        let mut refused = None;
-        let taken = offloads.into_iter().find(|offloads| {
-            sys::tun_set_offload(fd, *offloads).map_err(|e| refused = Some(e)).is_ok()
-        });
-        granted = taken.ok_or_else(|| refused.expect("one was refused"))?;
-        nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
-    }
-    Ok(granted)
+/// Prepares all queues, and says which offloads were granted.
+fn set_up(queues: &[OwnedFd]) -> io::Result<Offloads> {
+    queues.iter().try_fold(Offloads::ALL, |granted, queue| granted.negotiate(queue.as_fd()))
 }
 
 /// Finds out what an error of [`attach`] means.
