@@ -123,7 +123,7 @@ impl Tx for DatagramTx {
 
 /// Sorts the ways in which a write fails (drivers/net/tun.c, net/unix/af_unix.c).
 #[cold]
-fn refused(errno: Errno, sent: &mut Sent) {
+pub(super) fn refused(errno: Errno, sent: &mut Sent) {
     match errno {
         Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM | Errno::EINTR => sent.full += 1,
         Errno::EIO | Errno::ENETDOWN => sent.down += 1,

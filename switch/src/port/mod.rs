@@ -16,6 +16,7 @@ pub mod stream;
 pub mod tap;
 pub mod unix;
 mod vnet;
+pub mod vde;
 
 use std::{fmt, io, os::fd::BorrowedFd};
 
