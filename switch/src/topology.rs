@@ -9,8 +9,8 @@ mod kinds;
 mod spec;
 
 pub use kinds::{
-    COMMON, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind, QUEUES_RANGE,
-    Setting, Side, StreamSpec, TapSpec, VethSpec,
+    COMMON, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
+    QUEUES_RANGE, Setting, Side, StreamSpec, TapSpec, UdpSpec, VdeSpec, VethSpec,
 };
 pub use spec::{DEVICE_NAME_MAX, MTU_RANGE, PORT_NAME_MAX, PortSpec};
 

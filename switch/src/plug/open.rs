@@ -15,13 +15,15 @@ use crate::{
         any::AnyPort,
         packet::{Host, Packet, PacketConfig},
         pcap::{Pcap, PcapConfig},
+        socket::{DgramConfig, Socket, UdpConfig},
         stream::{self, Listener, StreamConfig},
         tap::{Tap, TapConfig, TapError},
+        vde::{Vde, VdeConfig},
     },
     switch::PortConfig,
     topology::{
-        HostSpec, MacvlanSpec, PacketSpec, PcapSpec, PortKind, PortSpec, Side, StreamSpec, TapSpec,
-        VethSpec,
+        DgramSpec, HostSpec, MacvlanSpec, PacketSpec, PcapSpec, PortKind, PortSpec, Side,
+        StreamSpec, TapSpec, UdpSpec, VdeSpec, VethSpec,
     },
 };
 
@@ -68,6 +70,9 @@ pub(super) fn open(
         PortKind::Veth(veth) => opening.veth(veth),
         PortKind::Host(host) => opening.host(host),
         PortKind::Stream(stream) => opening.stream(stream),
+        PortKind::Dgram(dgram) => opening.dgram(dgram),
+        PortKind::Udp(udp) => opening.udp(udp),
+        PortKind::Vde(vde) => opening.vde(vde),
         PortKind::Pcap(pcap) => opening.pcap(pcap),
     }
 }
@@ -207,7 +212,7 @@ impl Opening<'_> {
         let config = StreamConfig { path, connect, mtu };
         if !connect {
             let listener = Listener::bind(&config).map_err(|error| error.to_string())?;
-            let accept = |listener: &Listener| Ok(listener.accept()?.map(AnyPort::from));
+            let accept = |listener: &mut Listener| Ok(listener.accept()?.map(AnyPort::from));
             let source = Source::listen(self.number, self.tell, listener, accept);
             return Ok(Outcome { source: source.map_err(reason)?, opened: None, made: None });
         }
@@ -218,13 +223,34 @@ impl Opening<'_> {
         };
         let again = move || stream::connect(&config).ok().map(AnyPort::from);
         let source = Source::connect(self.number, self.tell, port.is_some(), again);
-        let opened = port.map(|port| Opened {
-            config: config_of(self.spec),
-            port: port.into(),
-            done: format!("connected, MTU {mtu}"),
-            warnings: Vec::new(),
-        });
+        let opened = port.map(|port| self.opened(port, format!("connected, MTU {mtu}")));
         Ok(Outcome { source: source.map_err(reason)?, opened, made: None })
+    }
+
+    fn dgram(self, dgram: &DgramSpec) -> Result<Outcome, String> {
+        let DgramSpec { local, remote } = dgram.clone();
+        let mtu = self.spec.mtu.unwrap_or(MTU_DEFAULT);
+        let port = Socket::dgram(&DgramConfig { local, remote, mtu });
+        let port = port.map_err(|error| error.to_string())?;
+        let remote = dgram.remote.display();
+        Ok(once(self.opened(port, format!("bound, its other end is {remote}, MTU {mtu}"))))
+    }
+
+    fn udp(self, udp: &UdpSpec) -> Result<Outcome, String> {
+        let UdpSpec { local, remote } = *udp;
+        let mtu = self.spec.mtu.unwrap_or(MTU_DEFAULT);
+        let port = Socket::udp(&UdpConfig { local, remote, netns: self.netns.clone(), mtu });
+        let port = port.map_err(|error| error.to_string())?;
+        Ok(once(self.opened(port, format!("bound, its other end is {remote}, MTU {mtu}"))))
+    }
+
+    fn vde(self, vde: &VdeSpec) -> Result<Outcome, String> {
+        let mtu = self.spec.mtu.unwrap_or(MTU_DEFAULT);
+        let vde = Vde::listen(&VdeConfig { mtu, ..VdeConfig::new(&vde.folder) });
+        let vde = vde.map_err(|error| error.to_string())?;
+        let accept = |vde: &mut Vde| Ok(vde.accept()?.map(AnyPort::from));
+        let source = Source::listen(self.number, self.tell, vde, accept).map_err(reason)?;
+        Ok(Outcome { source, opened: None, made: None })
     }
 
     fn pcap(self, pcap: &PcapSpec) -> Result<Outcome, String> {
@@ -235,12 +261,13 @@ impl Opening<'_> {
         let show = |path: &std::path::PathBuf| path.display().to_string();
         let played = pcap.input.as_ref().map(|path| format!("plays {}", show(path)));
         let recorded = pcap.output.as_ref().map(|path| format!("records into {}", show(path)));
-        Ok(once(Opened {
-            config: config_of(self.spec),
-            port: port.into(),
-            done: played.into_iter().chain(recorded).collect::<Vec<_>>().join(", "),
-            warnings: Vec::new(),
-        }))
+        let done = played.into_iter().chain(recorded).collect::<Vec<_>>().join(", ");
+        Ok(once(self.opened(port, done)))
+    }
+
+    fn opened(&self, port: impl Into<AnyPort>, done: String) -> Opened {
+        let (config, warnings) = (config_of(self.spec), Vec::new());
+        Opened { config, port: port.into(), done, warnings }
     }
 
     /// A device that is served by its netdev, and followed through its lives.

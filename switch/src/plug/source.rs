@@ -48,7 +48,7 @@ impl Source {
         plug: usize,
         tell: &Sender<Arrival>,
         listener: L,
-        accept: impl Fn(&L) -> io::Result<Option<AnyPort>> + Send + 'static,
+        accept: impl Fn(&mut L) -> io::Result<Option<AnyPort>> + Send + 'static,
     ) -> io::Result<Source> {
         let tell = tell.clone();
         let lookout = Lookout::start("listener", listener, Next::Wait, move |listener| {

@@ -5,14 +5,16 @@ use std::{io, os::fd::BorrowedFd};
 
 use crate::{
     frame::{Arena, Batch, Selection},
-    port::{KernelDrops, Port, Rx, Sent, Tx, packet::Packet, pcap::Pcap, stream::Stream, tap::Tap},
+    port::{
+        KernelDrops, Port, Rx, Sent, Tx, packet::Packet, pcap::Pcap, socket::Socket,
+        stream::Stream, tap::Tap, vde::VdePort,
+    },
 };
 
 /// Declares the enums once: variant, port, what it is.
 macro_rules! kinds {
     ($($(#[doc = $about:literal])+ $kind:ident($port:ty),)+) => {
         /// A port of any kind.
-        #[expect(clippy::large_enum_variant, reason = "it is moved a few times in its life")]
         pub enum AnyPort {
             $($(#[doc = $about])+ $kind($port),)+
         }
@@ -104,6 +106,10 @@ kinds! {
     Packet(Packet),
     /// A stream socket.
     Stream(Stream),
+    /// A datagram socket.
+    Socket(Socket),
+    /// A client of VDE.
+    Vde(VdePort),
     /// Captures.
     Pcap(Pcap),
 }

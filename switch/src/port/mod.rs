@@ -15,8 +15,8 @@ pub mod socket;
 pub mod stream;
 pub mod tap;
 pub mod unix;
-mod vnet;
 pub mod vde;
+mod vnet;
 
 use std::{fmt, io, os::fd::BorrowedFd};
 

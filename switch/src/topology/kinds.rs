@@ -3,6 +3,7 @@
 //! are made from the same rows.
 
 use std::{
+    net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
@@ -80,6 +81,30 @@ pub const KINDS: &[Kind] = &[
         example: "stream:/run/vm.sock",
         options: &[setting("connect", "on|off", "connect to a server there; off: we listen")],
         parse: stream,
+    },
+    Kind {
+        name: "dgram",
+        words: &["LOCAL", "REMOTE"],
+        about: "a pair of unix datagram sockets: QEMU's `-netdev dgram`, vfkit",
+        example: "dgram:/run/switch.sock,/run/vm.sock",
+        options: &[],
+        parse: dgram,
+    },
+    Kind {
+        name: "udp",
+        words: &["LOCAL", "REMOTE"],
+        about: "Ethernet over UDP: QEMU's `-netdev dgram` and `-netdev socket,udp=`",
+        example: "udp:127.0.0.1:5001,127.0.0.1:5002",
+        options: &[],
+        parse: udp,
+    },
+    Kind {
+        name: "vde",
+        words: &["FOLDER"],
+        about: "a VDE switch for its clients: vde_plug, QEMU's `-netdev vde`; a port for each",
+        example: "vde:/run/vde.ctl",
+        options: &[],
+        parse: vde,
     },
     Kind {
         name: "pcap",
@@ -162,6 +187,12 @@ pub enum PortKind {
     Host(HostSpec),
     /// A stream socket.
     Stream(StreamSpec),
+    /// A pair of unix datagram sockets.
+    Dgram(DgramSpec),
+    /// Ethernet over UDP.
+    Udp(UdpSpec),
+    /// A VDE switch.
+    Vde(VdeSpec),
     /// Captures.
     Pcap(PcapSpec),
 }
@@ -171,6 +202,9 @@ impl PortKind {
     pub fn name(&self) -> String {
         match self {
             PortKind::Stream(StreamSpec { path, .. }) => stem(path),
+            PortKind::Dgram(DgramSpec { local, .. }) => stem(local),
+            PortKind::Udp(UdpSpec { local, .. }) => format!("udp-{}", local.port()),
+            PortKind::Vde(VdeSpec { folder }) => stem(folder),
             PortKind::Pcap(PcapSpec { input, output, .. }) => {
                 output.as_deref().or(input.as_deref()).map(stem).unwrap_or_default()
             }
@@ -374,6 +408,50 @@ fn parse_path(text: &str) -> Result<PathBuf, String> {
 fn stem(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or(path.as_os_str());
     stem.to_string_lossy().into_owned()
+}
+
+/// A pair of unix datagram sockets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DgramSpec {
+    /// Where ours is made.
+    pub local: PathBuf,
+    /// Where the other's is.
+    pub remote: PathBuf,
+}
+
+fn dgram(fields: &mut Fields<'_>) -> Option<PortKind> {
+    let (local, remote) = (fields.word(0, parse_path), fields.word(1, parse_path));
+    Some(PortKind::Dgram(DgramSpec { local: local?, remote: remote? }))
+}
+
+/// Two ends of a tunnel over UDP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UdpSpec {
+    /// Ours.
+    pub local: SocketAddr,
+    /// The other's.
+    pub remote: SocketAddr,
+}
+
+fn udp(fields: &mut Fields<'_>) -> Option<PortKind> {
+    let address = |text: &str| {
+        let fault = || format!("`{text}` is no address with a port, as in 127.0.0.1:5001");
+        text.parse().map_err(|_| fault())
+    };
+    let (local, remote) = (fields.word(0, address), fields.word(1, address));
+    Some(PortKind::Udp(UdpSpec { local: local?, remote: remote? }))
+}
+
+/// A VDE switch for clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VdeSpec {
+    /// The folder of its sockets.
+    pub folder: PathBuf,
+}
+
+fn vde(fields: &mut Fields<'_>) -> Option<PortKind> {
+    let folder = fields.word(0, parse_path);
+    Some(PortKind::Vde(VdeSpec { folder: folder? }))
 }
 
 /// Captures in place of a station.
