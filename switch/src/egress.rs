@@ -3,13 +3,17 @@
 //! First all frames of a batch are sorted, then each port is called once with those that leave by
 //! it. A frame is a bit in a mask, so they leave in the order in which they came, and a flood
 //! never overtakes what is for one station, nor the other way round.
+//!
+//! Ports that take offloads get their frames as they came, in one call. For all others together
+//! what the senders left to be done is done once, when those have theirs: see finish.rs.
 
+mod finish;
 mod outlet;
 
 use std::sync::Arc;
 
 use crate::{
-    frame::{BATCH_MAX, Batch, Selection},
+    frame::{Arena, BATCH_MAX, Batch, Selection},
     port::{PORTS_MAX, PortId, Tx},
     stats::PortCounters,
 };
@@ -26,16 +30,23 @@ pub(crate) struct Egress<T> {
     touched: Vec<PortId>,
     /// The frames that leave by all ports but one.
     flood: u64,
+    /// The ports that wait in this turn, each with its mask, until their frames are finished.
+    waiting: Vec<PortId>,
+    /// Where frames are finished. Not touched as long as all ports take offloads.
+    arena: Arena,
 }
 
 impl<T: Tx> Egress<T> {
     pub(crate) fn new() -> Egress<T> {
-        // Touched is bounded by the frames of a batch; the others grow when a port is attached.
+        // Touched is bounded by the frames of a batch, waiting by the ports that are attached: like
+        // the others it grows when one is.
         Egress {
             ports: Vec::new(),
             attached: Vec::new(),
             touched: Vec::with_capacity(BATCH_MAX),
             flood: 0,
+            waiting: Vec::new(),
+            arena: Arena::new(),
         }
     }
 
@@ -49,6 +60,7 @@ impl<T: Tx> Egress<T> {
         self.ports[index] = Some(Outlet::new(tx, counters));
         let place = self.attached.partition_point(|other| *other < port);
         self.attached.insert(place, port);
+        self.waiting.reserve(self.attached.len());
     }
 
     pub(crate) fn detach(&mut self, port: PortId) {
@@ -90,10 +102,17 @@ impl<T: Tx> Egress<T> {
         for port in reached.iter().filter(|port| **port != ingress) {
             let outlet = self.ports[port.index()].as_mut().expect("a port that is attached");
             let mask = flood | std::mem::take(&mut outlet.mask);
-            if outlet.send(Selection { batch, mask }) {
+            let frames = Selection { batch, mask };
+            if !outlet.takes_offloads {
+                outlet.mask = outlet.fitting(frames);
+                self.waiting.push(*port);
+            } else if outlet.send(frames) {
                 lost(*port);
             }
         }
         self.touched.clear();
+        if !self.waiting.is_empty() {
+            self.finish(batch, &mut lost);
+        }
     }
 }

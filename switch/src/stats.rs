@@ -8,7 +8,9 @@
 //! rx_forwarded + rx_copies  = tx_frames + drops on the way out
 //! ```
 //!
-//! where `rx_flooded` counts each flooded frame once and `rx_copies` what it became. Nothing is
+//! where a frame that was cut into segments on the way out is one frame, and was sent if all of
+//! them were; `tx_octets` counts theirs. `rx_flooded` counts each flooded frame once and
+//! `rx_copies` what it became. Nothing is
 //! held between two turns. Each block of counters belongs to one port and one worker, and that
 //! worker alone writes it: an addition is a load and a store, no locked instruction. A reader
 //! adds the blocks of all workers up; it sees each counter exact, but not all of one instant.
@@ -60,6 +62,10 @@ counters! {
     TxFrames = "tx_frames",
     /// Octets of the frames sent, without frame check sequence (ifHCOutOctets of RFC 2863).
     TxOctets = "tx_octets",
+    /// Frames cut into segments for this port, which does not take them whole.
+    TxCut = "tx_cut",
+    /// Segments of those frames that the port took.
+    TxSegments = "tx_segments",
     /// Addresses learned behind this port.
     LearnNew = "learn_new",
     /// Addresses that moved to this port from another.

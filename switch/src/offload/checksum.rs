@@ -60,14 +60,14 @@ impl Sum {
 
     /// With one word more.
     #[inline]
-    pub fn add(self, word: u16) -> Sum {
+    pub fn plus(self, word: u16) -> Sum {
         Sum(self.0 + u64::from(word.to_be()))
     }
 
     /// Without a word that was added before (RFC 1624, section 3: its complement is added).
     #[inline]
-    pub fn subtract(self, word: u16) -> Sum {
-        self.add(!word)
+    pub fn minus(self, word: u16) -> Sum {
+        self.plus(!word)
     }
 
     /// With the words of another sum. Both begin at even places of the same octets.
@@ -166,7 +166,7 @@ mod tests {
     /// The sum in the words of RFC 1071, section 4.1.
     fn plain(octets: &[u8]) -> u16 {
         let word = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
-        let mut sum: u32 = octets.chunks(2).map(word).fold(0, |sum, word| sum + word);
+        let mut sum: u32 = octets.chunks(2).map(word).sum();
         while sum >> 16 != 0 {
             sum = (sum & 0xffff) + (sum >> 16);
         }
@@ -226,10 +226,10 @@ mod tests {
             octets in prop::collection::vec(any::<[u8; 2]>(), 1..100), word: u16,
         ) {
             let (first, rest) = octets.split_first().unwrap();
-            let sum = Sum::of(rest.as_flattened()).add(u16::from_be_bytes(*first));
+            let sum = Sum::of(rest.as_flattened()).plus(u16::from_be_bytes(*first));
             prop_assert_eq!(sum.checksum(), plain(octets.as_flattened()));
             let replaced = [&[word.to_be_bytes()], rest].concat();
-            let sum = sum.subtract(u16::from_be_bytes(*first)).add(word);
+            let sum = sum.minus(u16::from_be_bytes(*first)).plus(word);
             // Zero has two forms: their difference is none (RFC 1624, section 3).
             prop_assert_eq!(sum.checksum() % 0xffff, plain(replaced.as_flattened()) % 0xffff);
         }
@@ -244,8 +244,9 @@ mod tests {
             prop_assert_eq!(complete(&mut octets, start, offset), there);
             if there {
                 // All was added, and what stood in the place of the checksum, too.
-                let pseudo = u16::from_be_bytes([before[start + offset], before[start + offset + 1]]);
-                prop_assert_eq!(Sum::of(&octets[start..]).add(pseudo).checksum() % 0xffff, 0);
+                let place = before[start + offset..].first_chunk().unwrap();
+                let pseudo = u16::from_be_bytes(*place);
+                prop_assert_eq!(Sum::of(&octets[start..]).plus(pseudo).checksum() % 0xffff, 0);
             }
         }
     }

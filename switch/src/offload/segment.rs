@@ -191,7 +191,7 @@ impl<'a> Segments<'a> {
                 let (len, id) = (len as u16, id.wrapping_add(self.number as u16));
                 put(header, V4_LENGTH, len);
                 put(header, V4_ID, id);
-                put(header, V4_CHECKSUM, sum.add(len).add(id).checksum());
+                put(header, V4_CHECKSUM, sum.plus(len).plus(id).checksum());
             }
             Network::V6 => put(header, V6_LENGTH, (len - V6_HEADER_LEN) as u16),
         }
@@ -212,13 +212,13 @@ impl<'a> Segments<'a> {
                 put(header, TCP_SEQUENCE, high);
                 put(header, TCP_SEQUENCE + 2, low);
                 put(header, TCP_DATA_OFFSET, flags);
-                let sum = sum.add(len).add(high).add(low).add(flags);
+                let sum = sum.plus(len).plus(high).plus(low).plus(flags);
                 put(header, TCP_CHECKSUM, sum.checksum());
             }
             Transport::Udp => {
                 put(header, UDP_LENGTH, len);
                 // In the pseudo header, and in its own.
-                let sum = sum.add(len).add(len);
+                let sum = sum.plus(len).plus(len);
                 put(header, UDP_CHECKSUM, sum.checksum_unless_zero());
             }
         }
@@ -235,7 +235,7 @@ fn v4(packet: &[u8]) -> Option<(Network, u8, usize)> {
     let header = packet.get(..len)?;
     let mut sum = Sum::of(header);
     for at in [V4_LENGTH, V4_ID, V4_CHECKSUM] {
-        sum = sum.subtract(word(header, at)?);
+        sum = sum.minus(word(header, at)?);
     }
     Some((Network::V4(word(header, V4_ID)?, sum), header[V4_PROTOCOL], len))
 }
@@ -264,16 +264,16 @@ fn tcp(segment: &[u8]) -> Option<(Transport, Sum, usize, usize)> {
     let len = usize::from(flags >> 12) * 4;
     let header = segment.get(..len).filter(|_| len >= TCP_HEADER_LEN_MIN)?;
     let (high, low) = (word(header, TCP_SEQUENCE)?, word(header, TCP_SEQUENCE + 2)?);
-    let sum = Sum::of(header).subtract(high).subtract(low).subtract(flags);
+    let sum = Sum::of(header).minus(high).minus(low).minus(flags);
     let sequence = u32::from(high) << 16 | u32::from(low);
-    Some((Transport::Tcp(sequence, flags), sum.subtract(segment.len() as u16), len, TCP_CHECKSUM))
+    Some((Transport::Tcp(sequence, flags), sum.minus(segment.len() as u16), len, TCP_CHECKSUM))
 }
 
 /// Reads a UDP header, likewise. Its length stands in the pseudo header, too.
 fn udp(datagram: &[u8]) -> Option<(Transport, Sum, usize, usize)> {
     let header = datagram.get(..UDP_HEADER_LEN)?;
     let len = word(header, UDP_LENGTH)?;
-    let sum = Sum::of(header).subtract(len).subtract(len);
+    let sum = Sum::of(header).minus(len).minus(len);
     Some((Transport::Udp, sum, UDP_HEADER_LEN, UDP_CHECKSUM))
 }
 

@@ -26,16 +26,24 @@ pub struct Memory {
     receive: Arc<Mutex<Line>>,
     send: Arc<Mutex<Line>>,
     mtu: u32,
+    takes_offloads: bool,
 }
 
 /// Lays a cable: two ends with this MTU, each direction of which holds `frames` at the most.
 pub fn cable(mtu: u32, frames: usize) -> (Memory, Memory) {
     let line = || Arc::new(Mutex::new(Line::new(frames)));
     let (a, b) = (line(), line());
-    (Memory { receive: a.clone(), send: b.clone(), mtu }, Memory { receive: b, send: a, mtu })
+    let end = |receive, send| Memory { receive, send, mtu, takes_offloads: true };
+    (end(a.clone(), b.clone()), end(b, a))
 }
 
 impl Memory {
+    /// Says whether a port at this end takes frames as they are ([`Tx::takes_offloads`]); if
+    /// nobody says, it does.
+    pub fn set_takes_offloads(&mut self, takes_offloads: bool) {
+        self.takes_offloads = takes_offloads;
+    }
+
     /// Sends one frame without offloads into the cable. `false`: there was no room.
     pub fn put(&mut self, octets: &[u8]) -> bool {
         let wire = [&Offload::NONE.emit()[..], octets].concat();
@@ -84,7 +92,8 @@ impl Port for Memory {
     type Tx = MemoryTx;
 
     fn split(self) -> io::Result<(Vec<MemoryRx>, MemoryTx)> {
-        Ok((vec![MemoryRx { line: self.receive }], MemoryTx { line: self.send, mtu: self.mtu }))
+        let Memory { receive, send, mtu, takes_offloads } = self;
+        Ok((vec![MemoryRx { line: receive }], MemoryTx { line: send, mtu, takes_offloads }))
     }
 }
 
@@ -111,6 +120,7 @@ impl Rx for MemoryRx {
 pub struct MemoryTx {
     line: Arc<Mutex<Line>>,
     mtu: u32,
+    takes_offloads: bool,
 }
 
 impl Tx for MemoryTx {
@@ -118,8 +128,12 @@ impl Tx for MemoryTx {
         self.mtu
     }
 
+    fn takes_offloads(&self) -> bool {
+        self.takes_offloads
+    }
+
     fn clone_for(&self, _worker: usize) -> io::Result<MemoryTx> {
-        Ok(MemoryTx { line: self.line.clone(), mtu: self.mtu })
+        Ok(MemoryTx { line: self.line.clone(), ..*self })
     }
 
     fn send(&mut self, frames: Selection<'_>) -> Sent {

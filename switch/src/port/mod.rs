@@ -91,8 +91,9 @@ pub trait Tx: Send + Sized + 'static {
     fn mtu(&self) -> u32;
 
     /// Whether it takes frames as they are, with what their senders left to be done. If not, the
-    /// worker completes checksums and cuts segments first, and `send` sees no frame with an
-    /// [`Offload`](crate::offload::Offload). Asked once.
+    /// worker completes checksums and cuts segments first, and `send` sees only frames of which
+    /// nothing is left to be done ([`Offload::is_done`](crate::offload::Offload::is_done)): what
+    /// leaves is [`Frame::octets`]. Asked once.
     fn takes_offloads(&self) -> bool {
         true
     }
