@@ -7,7 +7,7 @@ mod program;
 
 use program::{
     cli::{self, Order},
-    demo, external, generate, output, run,
+    demo, doctor, external, generate, output, run,
 };
 
 fn main() -> ExitCode {
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Order::Print(text) => output::print(&text),
         Order::Switch(options) => run::run(&options),
         Order::Demo(args) => demo::run(&args),
+        Order::Doctor { json } => doctor::run(json),
         Order::Generate(what) => output::print(&generate::generate(what)),
         Order::External(words) => external::run(&words),
     }

@@ -25,6 +25,8 @@ pub(crate) enum Order {
     Switch(Box<Options>),
     /// Show the switch at work.
     Demo(DemoArgs),
+    /// Look at this machine, and tell in JSON or in words.
+    Doctor { json: bool },
     /// Generate the manual page or completions.
     Generate(Generate),
     /// Run another program.
@@ -137,6 +139,14 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(DemoArgs),
+    /// Look at this machine and say what is in the way of a switch, and what to type
+    ///
+    /// Exit codes: 0 a switch can work here, 1 it cannot.
+    Doctor {
+        /// Tell it as JSON, one object
+        #[arg(short, long)]
+        json: bool,
+    },
     /// Print the manual page or completions for a shell
     Generate {
         #[command(subcommand)]
@@ -225,6 +235,7 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
             quiet: args.quiet || cli.quiet,
             ..args
         })),
+        Some(Command::Doctor { json }) => Ok(Order::Doctor { json: json || cli.json }),
         Some(Command::Generate { what }) => Ok(Order::Generate(what)),
         Some(Command::External(words)) => Ok(Order::External(words)),
         None => Ok(Order::Switch(Box::new(Options {

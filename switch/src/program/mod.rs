@@ -3,6 +3,7 @@
 
 pub(crate) mod cli;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod external;
 pub(crate) mod generate;
 pub(crate) mod open;
