@@ -155,7 +155,7 @@ fn client_that_stops_reading_loses_its_own_frames_and_finds_its_stream_in_step()
         eventually("all is counted", || {
             let of_deaf = [Counter::TxFrames, Counter::TxFull].map(|c| lab.count(deaf_port, c));
             let of_c = lab.count(c_port, Counter::TxFrames);
-            [of_deaf[0] + of_deaf[1], of_c] == [number.into(); 2]
+            [of_deaf[0] + of_deaf[1], of_c] == [u64::from(number); 2]
         });
         // It reads again, the last frame in its whole length, though nobody says anything.
         let mut before = None;

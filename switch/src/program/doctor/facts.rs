@@ -13,8 +13,6 @@ use netlab::{Holder, Link, Links, Namespace};
 use nix::sys::resource::{Resource, getrlimit};
 use uswitch::port::tap::{Tap, TapConfig};
 
-use crate::program::output;
-
 /// Where TAPs come from.
 pub(super) const NODE: &str = "/dev/net/tun";
 
@@ -117,7 +115,7 @@ pub(super) fn gather() -> Facts {
 fn node() -> Node {
     // Opening it makes nothing: a device comes with TUNSETIFF.
     let error = OpenOptions::new().read(true).write(true).open(NODE).err();
-    let error = error.map(|e| (e.raw_os_error().unwrap_or(0), output::reason(&e)));
+    let error = error.map(|e| (e.raw_os_error().unwrap_or(0), netlab::reason(&e)));
     let mode = fs::metadata(NODE).ok().map(|data| data.permissions().mode() & 0o7777);
     Node { error, mode }
 }
@@ -137,7 +135,7 @@ fn trial(capabilities: u64) -> Trial {
         }
         Namespace::new()
     };
-    let namespace = make().map_err(|error| output::reason(&error));
+    let namespace = make().map_err(|error| netlab::reason(&error));
     let offloads = namespace.clone().and_then(|namespace| {
         let config = TapConfig { netns: Some(namespace), ..TapConfig::named("tap0") };
         let tap = Tap::open(&config).map_err(|error| error.to_string())?;
