@@ -13,6 +13,7 @@
 //! their own) and tell by [`Plugs::arrivals`].
 
 mod lookout;
+mod loops;
 mod open;
 mod source;
 
@@ -144,6 +145,11 @@ impl Plugs {
                 }
                 Err(why) => failures.push(Failure { name: spec.name.clone(), why }),
             }
+        }
+        if failures.is_empty() {
+            let name = "the ports' devices".to_owned();
+            let unknown = |error| vec![Failure { name, why: netlab::reason(&error) }];
+            failures = loops::find(&plugs.plugs).unwrap_or_else(unknown);
         }
         if failures.is_empty() { Ok(plugs) } else { Err(failures) }
     }

@@ -12,14 +12,14 @@ use clap::{
     builder::styling::{AnsiColor, Styles},
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use uswitch::topology::{COMMON, Faults, KINDS, Setting, Words};
+use uswitch::topology::{Faults, KINDS, Words};
 
-use super::{demo::DemoArgs, generate::Generate};
+use super::{demo::DemoArgs, generate::Generate, kinds};
 
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Print this text: somebody asked for help or the version.
+    /// Print this text: somebody asked for help, the version, or the kinds of port.
     Print(String),
     /// Switch.
     Switch(Box<Options>),
@@ -147,6 +147,11 @@ enum Command {
         #[arg(short, long)]
         json: bool,
     },
+    /// What can be plugged in
+    Port {
+        #[command(subcommand)]
+        what: PortCommand,
+    },
     /// Print the manual page or completions for a shell
     Generate {
         #[command(subcommand)]
@@ -154,6 +159,16 @@ enum Command {
     },
     #[command(external_subcommand)]
     External(Vec<OsString>),
+}
+
+#[derive(Debug, Subcommand)]
+enum PortCommand {
+    /// List the kinds of port, each with an example
+    Kinds {
+        /// Tell it as JSON, one object a line, with all options
+        #[arg(short, long)]
+        json: bool,
+    },
 }
 
 /// Reads the arguments, the program's own name first.
@@ -236,6 +251,9 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
             ..args
         })),
         Some(Command::Doctor { json }) => Ok(Order::Doctor { json: json || cli.json }),
+        Some(Command::Port { what: PortCommand::Kinds { json } }) => {
+            Ok(Order::Print(kinds::list(json || cli.json)))
+        }
         Some(Command::Generate { what }) => Ok(Order::Generate(what)),
         Some(Command::External(words)) => Ok(Order::External(words)),
         None => Ok(Order::Switch(Box::new(Options {
@@ -262,7 +280,7 @@ fn sentence(error: &clap::Error) -> String {
         }
         (ErrorKind::UnknownArgument, None, _) => format!("there is no option `{argument}`"),
         (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ..) => {
-            "a word is missing; `uswitch generate --help` tells what can be generated".to_owned()
+            "a word is missing; `--help` behind the others tells what can follow".to_owned()
         }
         (ErrorKind::InvalidValue, _, Some("")) => format!("option `{argument}` needs a value"),
         (ErrorKind::InvalidValue, _, Some(value)) => {
@@ -316,23 +334,11 @@ fn take_out(words: &mut Vec<OsString>, error: &clap::Error) -> bool {
 fn port_help() -> String {
     format!(
         "One port with options, such as `tap0,mtu=9000,netns=h1`; may be repeated. Its form is \
-         [KIND:]DEVICE[,OPTION=VALUE]..., and a comma inside a value is written twice. KIND is \
+         [KIND:]WORD[,WORD]...[,OPTION=VALUE]..., and a comma inside a value is written twice. KIND is \
          {} if left out:\n\n{}",
         KINDS[0].name,
-        port_kinds()
+        kinds::options()
     )
-}
-
-/// The kinds of port and their options, from the table that parses them.
-pub(crate) fn port_kinds() -> String {
-    let mut lines = Vec::new();
-    for kind in KINDS {
-        lines.push(format!("  {:<24}{}", kind.form(), kind.about));
-        for Setting { name, value, about, .. } in kind.options.iter().chain(COMMON) {
-            lines.push(format!("    {:<22}{about}", format!("{name}={value}")));
-        }
-    }
-    lines.join("\n")
 }
 
 const STYLES: Styles = Styles::styled()

@@ -6,7 +6,10 @@ use clap::{Command, CommandFactory, Subcommand};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::cli::{Cli, NOTES, port_kinds};
+use super::{
+    cli::{Cli, NOTES},
+    kinds,
+};
 
 /// What can be generated.
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -60,8 +63,8 @@ fn manual(text: &mut Vec<u8>) -> io::Result<()> {
     manual.render_synopsis_section(text)?;
     manual.render_description_section(text)?;
     manual.render_options_section(text)?;
-    let form = "[KIND:]DEVICE[,OPTION=VALUE]...      a comma in a value is written twice";
-    section("Port specs", &format!("{form}\n\n{}", port_kinds()), text)?;
+    let form = "[KIND:]WORD[,WORD]...[,OPTION=VALUE]...      a comma in a value is written twice";
+    section("Port specs", &format!("{form}\n\n{}", kinds::options()), text)?;
     section("Commands", &commands.join("\n"), text)?;
     NOTES.iter().try_for_each(|(title, lines)| section(title, lines, text))
 }

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod external;
 pub(crate) mod generate;
+pub(crate) mod kinds;
 pub(crate) mod open;
 pub(crate) mod output;
 pub(crate) mod report;

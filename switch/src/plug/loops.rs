@@ -1,0 +1,94 @@
+//! Loops that can be seen before a frame runs round in one: two ports on the same device, on both
+//! ends of one veth pair, or on a macvlan and the device that it stands on. A loop through other
+//! people's bridges cannot be seen here; its first sign is an address that flaps.
+
+use std::io;
+
+use netlab::{Link, Namespace};
+
+use super::{Failure, Plug, source::Source};
+use crate::topology::PortKind;
+
+/// A port's device as it is now.
+struct Device<'a> {
+    port: &'a str,
+    namespace: usize,
+    link: Link,
+}
+
+/// The ports that would make a loop with one before them, each with a sentence.
+///
+/// # Errors
+///
+/// What the system said when it was asked for the devices.
+pub(super) fn find(plugs: &[Plug]) -> io::Result<Vec<Failure>> {
+    // The kernel refuses a second descriptor of one TAP: without netdevs there is nothing to see.
+    if !plugs.iter().any(|plug| matches!(plug.source, Source::Netdev { .. })) {
+        return Ok(Vec::new());
+    }
+    let mut namespaces: Vec<(Namespace, Vec<Link>)> = Vec::new();
+    let mut devices: Vec<Device<'_>> = Vec::new();
+    let mut failures = Vec::new();
+    for plug in plugs {
+        let Some(name) = plug.spec.kind.device() else { continue };
+        let namespace = namespace(plug)?;
+        let known = namespaces.iter().position(|(known, _)| *known == namespace);
+        let number = known.unwrap_or(namespaces.len());
+        if known.is_none() {
+            let links = namespace.links()?.list()?;
+            namespaces.push((namespace, links));
+        }
+        let Some(link) = namespaces[number].1.iter().find(|link| link.name == name) else {
+            continue;
+        };
+        let device = Device { port: &plug.spec.name, namespace: number, link: link.clone() };
+        for other in &devices {
+            if let Some(why) = sees(&device, other, &namespaces)? {
+                failures.push(Failure { name: device.port.to_owned(), why });
+            }
+        }
+        devices.push(device);
+    }
+    Ok(failures)
+}
+
+/// Whether frames would run round between two devices, and why.
+fn sees(
+    one: &Device<'_>,
+    other: &Device<'_>,
+    namespaces: &[(Namespace, Vec<Link>)],
+) -> io::Result<Option<String>> {
+    let (name, port) = (&one.link.name, other.port);
+    if (one.namespace, one.link.index) == (other.namespace, other.link.index) {
+        return Ok(Some(format!(
+            "`{name}` is the device of port `{port}` already: frames would run round between them"
+        )));
+    }
+    let (here, there) = (&namespaces[one.namespace].0, &namespaces[other.namespace].0);
+    let stands = one.link.stands_on(here, &other.link, there)?;
+    if !stands && !other.link.stands_on(there, &one.link, here)? {
+        return Ok(None);
+    }
+    let below = &other.link.name;
+    Ok(Some(match one.link.kind.as_deref() {
+        Some("veth") => format!(
+            "`{name}` and `{below}` (port `{port}`) are the two ends of one cable: frames would \
+             run round in it; give the other end to a host"
+        ),
+        _ => format!(
+            "`{name}` and `{below}` (port `{port}`) are one upon the other: what goes out by one \
+             comes in by the other; leave one of the two out"
+        ),
+    }))
+}
+
+/// Where a plug's device is.
+fn namespace(plug: &Plug) -> io::Result<Namespace> {
+    let netns = match (&plug.source, &plug.spec.kind) {
+        (Source::Netdev { config, .. }, _) => config.netns.clone(),
+        // Its `netns` is where the other end is.
+        (_, PortKind::Veth(_)) => None,
+        _ => plug.spec.netns.as_deref().map(Namespace::open).transpose()?,
+    };
+    netns.map_or_else(Namespace::current, Ok)
+}
