@@ -11,7 +11,7 @@ use std::{
     fs::{self, OpenOptions},
     io,
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
@@ -60,7 +60,11 @@ impl MacvtapDevice {
         holders_where(|pid| {
             // Processes and descriptors come and go while we look: what is gone holds nothing.
             let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-            entries.flatten().any(|entry| is_device(&entry.path(), self.number))
+            entries.flatten().any(|entry| {
+                let descriptor = entry.file_name().to_str().and_then(|name| name.parse().ok());
+                is_device(&entry.path(), self.number)
+                    && descriptor.is_some_and(|descriptor| is_attached(pid, descriptor))
+            })
         })
     }
 
@@ -179,6 +183,13 @@ fn is_device(path: &Path, number: libc::dev_t) -> bool {
     fs::metadata(path).is_ok_and(|data| data.file_type().is_char_device() && data.rdev() == number)
 }
 
+/// Whether a descriptor of a process still has its macvtap. The kernel gives the device number of
+/// a deleted one again, so a descriptor left over from that has the same.
+fn is_attached(pid: u32, descriptor: i32) -> bool {
+    // Who may not ask takes it for held.
+    sys::descriptor_of(pid, descriptor).map_or(true, |copy| sys::tun_is_attached(copy.as_fd()))
+}
+
 /// A path below a descriptor.
 fn inside(mount: &OwnedFd, name: &str) -> PathBuf {
     Path::new("/proc/self/fd").join(mount.as_raw_fd().to_string()).join(name)
@@ -242,6 +253,19 @@ mod tests {
         assert_eq!(holders, [process::id()]);
         drop(fd);
         assert_eq!(device.holders().unwrap(), []);
+    }
+
+    #[test]
+    fn holder_of_a_deleted_one_does_not_hold_the_next_with_its_number() {
+        test::root!();
+        let (one, _other) = pair();
+        let device = MacvtapDevice::find(&one, "t").unwrap();
+        let fd = device.open().unwrap();
+        assert!(is_attached(process::id(), fd.as_raw_fd()));
+        one.links().unwrap().delete("t").unwrap();
+        assert_eq!(device.holders().unwrap(), []);
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        assert!(is_device(Path::new(&path), device.number), "and yet it is open");
     }
 
     #[test]

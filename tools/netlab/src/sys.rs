@@ -120,6 +120,32 @@ const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const ETHTOOL_GFLAGS: u32 = 0x25;
 const ETHTOOL_SFLAGS: u32 = 0x26;
 
+/// Another descriptor of what a process has open under this number (pidfd_open(2),
+/// pidfd_getfd(2); since Linux 5.6).
+pub(crate) fn descriptor_of(pid: u32, descriptor: i32) -> io::Result<OwnedFd> {
+    let nothing: libc::c_uint = 0;
+    // SAFETY: pidfd_open(2) takes two numbers and touches no memory of ours.
+    let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, nothing) };
+    let owned = new_descriptor(answer)?;
+    let process = owned.as_raw_fd();
+    // SAFETY: pidfd_getfd(2) takes three numbers and touches no memory of ours; `owned` keeps
+    // its descriptor open until the end of this function.
+    let answer = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, descriptor, nothing) };
+    new_descriptor(answer)
+}
+
+/// Whether the device of a TUN, TAP or macvtap descriptor is still there.
+pub(crate) fn tun_is_attached(tun: BorrowedFd<'_>) -> bool {
+    let mut request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: 0 },
+    };
+    // SAFETY: ioctl(TUNGETIFF) of linux/if_tun.h writes one `struct ifreq`: `request`, ours alone
+    // and alive until the call returns; the borrow keeps the descriptor open.
+    let answer = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNGETIFF, &raw mut request) };
+    answer == 0
+}
+
 /// Mounts a file system of this kind, with default options, and attaches it nowhere: it can be
 /// reached by the descriptor alone, and goes with it (fsopen(2), fsconfig(2), fsmount(2); since
 /// Linux 5.2). A sysfs shows the network namespace of the calling thread.
@@ -159,7 +185,7 @@ const FSMOUNT_CLOEXEC: libc::c_uint = 1;
 /// Owns what a system call that makes descriptors has answered.
 fn new_descriptor(answer: libc::c_long) -> io::Result<OwnedFd> {
     let number = checked(answer as libc::c_int)?;
-    // SAFETY: from_raw_fd wants an open descriptor that nobody else owns: both callers pass the
+    // SAFETY: from_raw_fd wants an open descriptor that nobody else owns: all callers pass the
     // answer of a call that has just made one, and it did not fail.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
