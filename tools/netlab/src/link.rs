@@ -198,7 +198,7 @@ impl Links {
     ///
     /// There is no such link, or what the kernel said.
     pub fn set_up(&mut self, name: &str) -> io::Result<()> {
-        self.set_flags(name, LinkFlags::Up)
+        self.set_flags(name, LinkFlags::Up, true)
             .map_err(|error| sentence(format!("link `{name}` did not go up"), error))
     }
 
@@ -208,8 +208,20 @@ impl Links {
     ///
     /// There is no such link, or what the kernel said.
     pub fn set_down(&mut self, name: &str) -> io::Result<()> {
-        self.set_flags(name, LinkFlags::empty())
+        self.set_flags(name, LinkFlags::Up, false)
             .map_err(|error| sentence(format!("link `{name}` did not go down"), error))
+    }
+
+    /// Lets a link receive all multicast, not only the groups that its host has joined, or ends
+    /// that. (A packet socket in promiscuous mode asks for this by itself.)
+    ///
+    /// # Errors
+    ///
+    /// There is no such link, or what the kernel said.
+    pub fn set_all_multicast(&mut self, name: &str, on: bool) -> io::Result<()> {
+        self.set_flags(name, LinkFlags::Allmulti, on).map_err(|error| {
+            sentence(format!("link `{name}` did not change the groups it receives"), error)
+        })
     }
 
     /// Sets the largest packet that a link takes, in octets.
@@ -309,11 +321,11 @@ impl Links {
         self.netlink.change(RouteNetlinkMessage::SetLink(message), 0)
     }
 
-    fn set_flags(&mut self, name: &str, up: LinkFlags) -> io::Result<()> {
+    fn set_flags(&mut self, name: &str, flags: LinkFlags, on: bool) -> io::Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = self.expect(name)?.index;
-        message.header.flags = up;
-        message.header.change_mask = LinkFlags::Up;
+        message.header.flags = if on { flags } else { LinkFlags::empty() };
+        message.header.change_mask = flags;
         self.netlink.change(RouteNetlinkMessage::SetLink(message), 0)
     }
 }
