@@ -165,6 +165,15 @@ pub(crate) fn tun_attach(name: &str, flags: c_int) -> io::Result<OwnedFd> {
     Ok(node.into())
 }
 
+/// Sets the flags of a macvtap's descriptor: IFF_* of linux/if_tun.h. Nothing is attached, for it
+/// belongs to its device since it was opened.
+pub(crate) fn tun_set_flags(fd: BorrowedFd<'_>, flags: c_int) -> io::Result<()> {
+    let mut request = interface_request("", flags);
+    // SAFETY: TUNSETIFF reads and writes one `struct ifreq` (drivers/net/tap.c, tap_ioctl);
+    // `request` is one, is ours alone and outlives the call.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })
+}
+
 /// The name and the flags of the device behind a TUN descriptor (TUNGETIFF).
 pub(crate) fn tun_device(fd: BorrowedFd<'_>) -> io::Result<(String, c_int)> {
     let mut request = interface_request("", 0);

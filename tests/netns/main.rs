@@ -6,6 +6,7 @@ mod devices;
 mod frames;
 mod lab;
 mod packet;
+mod macvtap;
 mod program;
 mod stations;
 mod stream;
