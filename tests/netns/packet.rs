@@ -4,6 +4,7 @@ use std::{
     fs,
     net::{IpAddr, SocketAddr},
     os::fd::AsFd,
+    process::Command,
     slice, thread,
     time::{Duration, Instant},
 };
@@ -12,10 +13,11 @@ use netlab::{FrameSocket, NEVER, Namespace, Prefix, transfer_tcp, transfer_udp};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use uswitch::{
     frame::{Arena, Batch, Selection, Span},
-    offload::VNET_HEADER_LEN,
+    offload::{Offload, VNET_HEADER_LEN},
     port::{
         Port, Rx, Sent, Tx,
         packet::{Host, Packet, PacketConfig, PacketRx, PacketTx, RECEIVE_OCTETS_MAX},
+        tap::{Tap, TapConfig},
     },
     stats::Counter,
     switch::{self, Handle, PortConfig, SwitchConfig},
@@ -25,7 +27,10 @@ use uswitch_tests::{
     privileged,
 };
 
-use crate::lab::{check_accounts, eventually, silence};
+use crate::{
+    child,
+    lab::{check_accounts, eventually, silence},
+};
 
 /// What each host calls its end.
 const INNER: &str = "eth0";
@@ -370,6 +375,75 @@ fn mtu_is_set_or_read_and_the_device_is_brought_up() {
     assert_eq!((port.index(), port.namespace()), (link.index, &cable.outer));
     drop(port);
     assert_eq!(Packet::open(&cable.config()).unwrap().mtu(), 1400);
+}
+
+#[test]
+fn process_that_may_not_is_told_which_right_is_missing() {
+    if !privileged() {
+        return;
+    }
+    if child::told().is_some() {
+        let namespace = Namespace::new().unwrap();
+        namespace.links().unwrap().add_veth("a", None, "b").unwrap();
+        let config = PacketConfig { netns: Some(namespace), ..PacketConfig::named("a") };
+        let error = Packet::open(&config).err().expect("it may not").to_string();
+        assert!(error.starts_with("a: CAP_NET_RAW is needed to open a packet socket"), "{error}");
+        return;
+    }
+    let again = "packet::process_that_may_not_is_told_which_right_is_missing";
+    let again = child::command(again, "without");
+    let told = again.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let mut without = Command::new("setpriv");
+    without.args(["--bounding-set", "-net_raw"]).arg(again.get_program());
+    assert!(without.args(again.get_args()).envs(told).status().unwrap().success());
+}
+
+/// A machine at the other side of a TAP leaves checksums and segments to be done, tags in front.
+#[test]
+fn what_a_sender_left_to_be_done_stays_right_when_the_tag_is_put_back() {
+    if !privileged() {
+        return;
+    }
+    let namespace = Namespace::new().unwrap();
+    silence(&namespace);
+    let netns = Some(namespace);
+    let tap = Tap::open(&TapConfig { netns: netns.clone(), ..TapConfig::named("tap0") }).unwrap();
+    let (_machine_rx, mut machine) = tap.split().unwrap();
+    let (mut rx, _tx) =
+        halves(Packet::open(&PacketConfig { netns, ..PacketConfig::named("tap0") }).unwrap());
+    let tag = [0x81, 0x00, 0x20, 0x05];
+    for (tag, len) in [(&[][..], 200), (&tag, 200), (&[], 40_000), (&tag, 40_000)] {
+        let transport = 34 + tag.len() as u16;
+        let offload = Offload {
+            flags: 1,
+            // TCP over IPv4, if it is to be cut.
+            gso_kind: u8::from(len > 1514),
+            header_len: if len > 1514 { transport + 20 } else { 0 },
+            gso_size: if len > 1514 { 1400 } else { 0 },
+            csum_start: transport,
+            csum_offset: 16,
+        };
+        let mut octets = [&station(2)[..], &station(1), tag, &[8, 0, 0x45, 0]].concat();
+        octets.extend((len as u16 - 14).to_be_bytes());
+        octets.extend([0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        octets.extend([0, 80, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 1, 0, 0, 0, 0, 0]);
+        octets.resize(len + tag.len(), 7);
+        let wire = [&offload.emit()[..], &octets].concat();
+        let spans = [Span { start: 0, len: wire.len() as u32 }];
+        let sent = machine.send(Selection { batch: Batch::new(&wire, &spans), mask: 1 });
+        assert_eq!(sent.frames, 1);
+        let mut arena = Arena::new();
+        eventually("it comes", || {
+            let batch = rx.recv(&mut arena).unwrap();
+            let Some(frame) = batch.frames().next() else { return false };
+            assert_eq!(frame.octets(), octets);
+            // How much is in front is the kernel's own guess.
+            let header_len = frame.offload().header_len;
+            assert_eq!(frame.offload(), Offload { header_len, ..offload });
+            assert!(header_len == 0 || header_len >= offload.header_len, "{header_len}");
+            true
+        });
+    }
 }
 
 /// Two hosts with addresses, each behind a packet port of one switch.

@@ -370,6 +370,18 @@ mod tests {
 
     const WAIT: Duration = Duration::from_secs(60);
 
+    #[test]
+    fn device_without_a_kind_is_hardware() {
+        let link = |kind: Option<&str>| Link {
+            name: "of nobody".into(),
+            kind: kind.map(str::to_string),
+            ..Link::default()
+        };
+        assert!(is_hardware(&link(None)));
+        assert!(!is_hardware(&link(Some("veth"))));
+        assert!(!is_hardware(&link(Some("tun"))));
+    }
+
     /// Kernels before 6.6; what all kernels do is tested between real hosts (tests/netns).
     #[test]
     fn kernel_with_the_short_header_is_served_as_well() {
