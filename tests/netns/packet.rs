@@ -9,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netlab::{FrameSocket, NEVER, Namespace, Prefix, transfer_tcp, transfer_udp};
+use netlab::{NEVER, Namespace, Prefix, transfer_tcp, transfer_udp};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use uswitch::{
     frame::{Arena, Batch, Selection, Span},
-    offload::{Offload, VNET_HEADER_LEN},
+    offload::Offload,
     port::{
         Port, Rx, Sent, Tx,
-        packet::{Host, Packet, PacketConfig, PacketRx, PacketTx, RECEIVE_OCTETS_MAX},
+        packet::{Host, Packet, PacketConfig, RECEIVE_OCTETS_MAX},
         tap::{Tap, TapConfig},
     },
     stats::Counter,
@@ -28,90 +28,13 @@ use uswitch_tests::{
 };
 
 use crate::{
+    cable::{Cable, INNER, OUTER, halves, lay, receive, send},
     child,
     lab::{check_accounts, eventually, silence},
 };
 
-/// What each host calls its end.
-const INNER: &str = "eth0";
-/// What the outer ends are called.
-const OUTER: [&str; 2] = ["p0", "p1"];
 /// Slots of a port's ring.
 const SLOTS: u64 = 1024;
-
-/// A host behind a veth pair, whose outer end is `p0` in a namespace of its own.
-struct Cable {
-    inner: Namespace,
-    outer: Namespace,
-}
-
-impl Cable {
-    fn new(mtu: u32) -> Cable {
-        let (inner, outer) = (Namespace::new().unwrap(), Namespace::new().unwrap());
-        silence(&inner);
-        silence(&outer);
-        lay(&outer, OUTER[0], &inner, mtu);
-        Cable { inner, outer }
-    }
-
-    fn config(&self) -> PacketConfig {
-        PacketConfig { netns: Some(self.outer.clone()), ..PacketConfig::named(OUTER[0]) }
-    }
-
-    fn open(&self) -> (PacketRx, PacketTx) {
-        halves(Packet::open(&self.config()).unwrap())
-    }
-
-    fn socket(&self) -> FrameSocket {
-        FrameSocket::open(&self.inner, INNER).unwrap()
-    }
-}
-
-/// Lays a cable from a host to a place.
-fn lay(outer: &Namespace, name: &str, inner: &Namespace, mtu: u32) {
-    let mut links = outer.links().unwrap();
-    links.add_veth(name, Some(inner), INNER).unwrap();
-    links.set_mtu(name, mtu).unwrap();
-    links.set_up(name).unwrap();
-    let mut links = inner.links().unwrap();
-    links.set_mtu(INNER, mtu).unwrap();
-    links.set_up(INNER).unwrap();
-    assert!(links.wait_running(INNER, PATIENCE).unwrap());
-    assert!(outer.links().unwrap().wait_running(name, PATIENCE).unwrap());
-}
-
-fn halves(port: Packet) -> (PacketRx, PacketTx) {
-    assert_eq!(port.warnings(), [""; 0]);
-    let (mut rx, tx) = port.split().unwrap();
-    assert_eq!(rx.len(), 1);
-    (rx.remove(0), tx)
-}
-
-/// Receives so many frames, without their virtio-net headers.
-fn receive(rx: &mut PacketRx, count: usize) -> Vec<Vec<u8>> {
-    let mut arena = Arena::new();
-    let mut received = Vec::new();
-    eventually("all frames come", || {
-        let batch = rx.recv(&mut arena).unwrap();
-        received.extend(batch.frames().map(|frame| frame.octets().to_vec()));
-        received.len() >= count
-    });
-    assert_eq!(received.len(), count);
-    received
-}
-
-/// Sends frames that need nothing more.
-fn send(tx: &mut PacketTx, frames: &[Vec<u8>]) -> Sent {
-    let (mut memory, mut spans) = (Vec::new(), Vec::new());
-    for frame in frames {
-        let (start, len) = (memory.len() as u32, (VNET_HEADER_LEN + frame.len()) as u32);
-        spans.push(Span { start, len });
-        memory.extend([0; VNET_HEADER_LEN]);
-        memory.extend(frame);
-    }
-    let mask = u64::MAX >> (64 - frames.len());
-    tx.send(Selection { batch: Batch::new(&memory, &spans), mask })
-}
 
 /// Frames of all shapes, up to this MTU. The kernel throws a tagged frame away that ends behind
 /// the inner type, and sends none with two tags, or with one of 802.1ad, at full MTU.
@@ -272,6 +195,7 @@ fn frames_that_nobody_reads_are_counted_and_take_bounded_memory() {
         });
         assert!(kept > 100 && kept <= kept_max, "{kept} frames of {len} octets were kept");
         assert_eq!(tx.kernel_drops().rx, FRAMES - kept, "asking again changes nothing");
+        assert!(rx.recv(&mut arena).is_ok(), "too much is no fault");
         // It goes on.
         let hello = frame(BROADCAST, station(1), b"hello");
         socket.send(&hello).unwrap();
@@ -444,6 +368,56 @@ fn what_a_sender_left_to_be_done_stays_right_when_the_tag_is_put_back() {
             true
         });
     }
+}
+
+/// An old guest's UDP fragmentation, of which a virtio-net header of today knows nothing.
+#[test]
+fn ring_that_the_kernel_stopped_is_found_and_a_new_one_works() {
+    if !privileged() {
+        return;
+    }
+    let namespace = Namespace::new().unwrap();
+    silence(&namespace);
+    let netns = Some(namespace);
+    let tap = Tap::open(&TapConfig { netns: netns.clone(), ..TapConfig::named("tap0") }).unwrap();
+    let (_machine_rx, mut machine) = tap.split().unwrap();
+    let config = PacketConfig { netns, ..PacketConfig::named("tap0") };
+    let open = || halves(Packet::open(&config).unwrap());
+    let mut says = |offload: Offload, octets: &[u8]| {
+        let wire = [&offload.emit()[..], octets].concat();
+        let spans = [Span { start: 0, len: wire.len() as u32 }];
+        machine.send(Selection { batch: Batch::new(&wire, &spans), mask: 1 }).frames
+    };
+    let hello = frame(BROADCAST, station(1), b"hello");
+    let (mut rx, mut tx) = open();
+    assert_eq!(says(Offload::NONE, &hello), 1);
+    assert_eq!(receive(&mut rx, 1), slice::from_ref(&hello));
+    assert_eq!(tx.kernel_drops().rx, 0);
+    let udp = Offload {
+        flags: 1,
+        gso_kind: 3,
+        header_len: 42,
+        gso_size: 1400,
+        csum_start: 34,
+        csum_offset: 6,
+    };
+    let mut octets = [&station(2)[..], &station(1), &[8, 0, 0x45, 0, 0x13, 0x7a]].concat();
+    octets.extend([0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    octets.extend([0, 80, 0, 80, 0x13, 0x66, 0, 0]);
+    octets.resize(5000, 7);
+    assert_eq!(says(udp, &octets), 1);
+    let mut arena = Arena::new();
+    eventually("it goes on, on a kernel without the fault, or is found gone", || {
+        assert_eq!(says(Offload::NONE, &hello), 1);
+        tx.kernel_drops();
+        let sent = send(&mut tx, slice::from_ref(&hello));
+        rx.recv(&mut arena).map_or(sent.gone == 1, |batch| !batch.is_empty())
+    });
+    drop((rx, tx));
+    let (mut rx, mut tx) = open();
+    assert_eq!(says(Offload::NONE, &hello), 1);
+    assert_eq!(receive(&mut rx, 1), slice::from_ref(&hello));
+    assert_eq!(send(&mut tx, slice::from_ref(&hello)).frames, 1);
 }
 
 /// Two hosts with addresses, each behind a packet port of one switch.

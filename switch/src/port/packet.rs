@@ -16,11 +16,11 @@
 //!
 //! Limits of the kernel, that no program can lift: a frame with more than one VLAN tag, or with an
 //! 802.1ad tag, is not sent at full MTU (EMSGSIZE: refused); frames below 14 octets cannot be
-//! sent. And one fault of it (Linux 6.18, `tpacket_rcv`): a frame that is to be cut in a way for
-//! which a virtio-net header has no number stops the ring for good, for its slot is marked as being
-//! filled and never is. A guest's UDP fragmentation (VIRTIO_NET_HDR_GSO_UDP) is one, SCTP by its
-//! code another. It costs the port of the sender alone; `rx_kernel_full` grows while `rx_frames`
-//! stands still, and the port has to be opened again.
+//! sent. And by a fault of it a frame of some kinds stops the ring for good (drops.rs): that costs
+//! the port of its sender alone, is found when somebody asks for [`Tx::kernel_drops`], and then the
+//! port is gone, to be opened again.
+//!
+//! [`Tx::kernel_drops`]: crate::port::Tx::kernel_drops
 
 use std::{
     error, fmt, fs, io,

@@ -36,6 +36,11 @@ use crate::{
 /// Octets of `struct virtio_net_hdr`, without the number of buffers.
 pub(super) const SHORT_HEADER_LEN: usize = 10;
 
+/// What an event says of a port that is gone.
+const STOPPED: &str = "a frame came that the kernel cannot hand over (its cutting is left to the \
+                       device: UDP fragmentation or SCTP), and by a fault of the kernel no other \
+                       will: open the port again";
+
 /// Octets of the two addresses: a tag comes behind them (IEEE 802.1Q-2018, 9.3).
 const ADDRESSES_LEN: usize = 12;
 
@@ -50,11 +55,13 @@ pub struct PacketRx {
     ring: Ring,
     shared: Arc<Shared>,
     spans: Box<[Span; BATCH_MAX]>,
+    /// Slots that were taken from the ring.
+    slots: u64,
 }
 
 impl PacketRx {
     pub(super) fn new(ring: Ring, shared: Arc<Shared>) -> PacketRx {
-        PacketRx { ring, shared, spans: Box::new([Span::default(); BATCH_MAX]) }
+        PacketRx { ring, shared, spans: Box::new([Span::default(); BATCH_MAX]), slots: 0 }
     }
 }
 
@@ -65,6 +72,7 @@ impl Rx for PacketRx {
         match self.ring.peek() {
             Some(slot) if slot.is_queued() => self.recv_queued(arena),
             Some(_) => Ok(self.lend()),
+            None if self.shared.drops.is_stopped() => Err(io::Error::other(STOPPED)),
             None => {
                 // Woken for nothing: it may be an error that waits, as when the device went down,
                 // and the socket is ready for ever until it is taken (datagram_poll).
@@ -103,6 +111,8 @@ impl PacketRx {
             self.spans[count] = Span { start: (base + start) as u32, len: (end - start) as u32 };
             count += 1;
         }
+        self.slots += self.ring.taken() as u64;
+        self.shared.drops.receive(self.slots);
         Batch::new(self.ring.memory(), &self.spans[..count])
     }
 
@@ -134,6 +144,8 @@ impl PacketRx {
             }
             Err(io::ErrorKind::WouldBlock.into())
         });
+        self.slots += self.ring.taken() as u64;
+        self.shared.drops.receive(self.slots);
         // Nothing is lent of these slots.
         self.ring.release();
         batch
