@@ -158,7 +158,7 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/port/packet/receive.rs", "PacketRx::recv_queued"),
     ("switch/src/port/packet/receive.rs", "restore"),
     ("switch/src/port/packet/ring.rs", "Ring::peek"),
-    ("switch/src/port/packet/ring.rs", "Ring::take"),
+    ("switch/src/port/packet/ring.rs", "Ring::take_if"),
     ("switch/src/port/packet/ring.rs", "Ring::memory"),
     ("switch/src/port/packet/ring.rs", "Ring::release"),
     ("switch/src/port/packet/send.rs", "PacketTx::send"),

@@ -21,7 +21,11 @@ use std::{
     sync::Arc,
 };
 
-use nix::{errno::Errno, sys::socket::getsockopt, sys::socket::sockopt::SocketError, unistd::read};
+use nix::{
+    errno::Errno,
+    sys::socket::{getsockopt, sockopt::SocketError},
+    unistd::read,
+};
 
 use super::{
     Shared,
@@ -95,10 +99,9 @@ impl PacketRx {
     fn lend(&mut self) -> Batch<'_> {
         let mut count = 0;
         while count < BATCH_MAX
-            && let Some(slot) = self.ring.peek().filter(|slot| !slot.is_queued())
+            && let Some(slot) = self.ring.take_if(|slot| !slot.is_queued())
         {
-            let base = self.ring.taken() * SLOT_OCTETS;
-            self.ring.take();
+            let base = (self.ring.taken() - 1) * SLOT_OCTETS;
             if slot.is_own() {
                 continue;
             }
@@ -121,15 +124,16 @@ impl PacketRx {
     fn recv_queued<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
         let header_len = self.shared.header_len;
         let batch = arena.fill(|room| {
-            while let Some(slot) = self.ring.peek().filter(Slot::is_queued) {
+            while let Some(slot) = self.ring.take_if(Slot::is_queued) {
                 let tag = slot.tag();
                 let header_at = tag.map_or(0, |_| TAG_LEN) + VNET_HEADER_LEN - header_len;
-                let read = match read(&self.shared.fd, &mut room[header_at..]) {
-                    // The device went down; the frames of before are still there.
-                    Err(Errno::ENETDOWN | Errno::EINTR) => continue,
-                    read => read,
+                let read = loop {
+                    match read(&self.shared.fd, &mut room[header_at..]) {
+                        // The device went down: told once; the frames of before are still there.
+                        Err(Errno::ENETDOWN | Errno::EINTR) => {}
+                        read => break read,
+                    }
                 };
-                self.ring.take();
                 let mac = header_at + header_len;
                 match read {
                     Ok(len) if header_at + len >= mac + ADDRESSES_LEN && !slot.is_own() => {

@@ -12,7 +12,7 @@
 //! The rules:
 //!
 //! 1. Each slot has one owner, told by its status word. The kernel fills slots in their order and
-//!    gives them to us (TP_STATUS_USER); [`Ring::take`] takes the next one, and
+//!    gives them to us (TP_STATUS_USER); [`Ring::take_if`] takes the next one, and
 //!    [`Ring::release`] gives back all that were taken (TP_STATUS_KERNEL).
 //! 2. A slot that is ours is touched by nobody else, so what was taken is ordinary memory. What is
 //!    taken at one time never goes beyond the end of the ring: it is one piece, and nothing in it
@@ -151,12 +151,12 @@ impl Ring {
         })
     }
 
-    /// Takes the slot that [`Ring::peek`] has just shown.
+    /// Takes the next slot, if there is one and it is `wanted`.
     #[inline]
-    pub(super) fn take(&mut self) {
-        // A slot that was never shown may be the kernel's.
-        debug_assert!(self.peek().is_some());
+    pub(super) fn take_if(&mut self, wanted: impl FnOnce(&Slot) -> bool) -> Option<Slot> {
+        let slot = self.peek().filter(wanted)?;
         self.next += 1;
+        Some(slot)
     }
 
     /// How many slots are taken.
@@ -170,9 +170,9 @@ impl Ring {
     pub(super) fn memory(&mut self) -> &mut [u8] {
         let len = self.taken() * SLOT_OCTETS;
         // SAFETY: from_raw_parts_mut wants memory that nobody else touches while the slice lives.
-        // The slots from `first` to `next` are within the mapping, which lives as long as `self`;
-        // all of them were shown by `peek`, so they are ours until `release` (rules 1 and 2), which
-        // the exclusive borrow keeps away.
+        // The slots from `first` to `next` are within the mapping, which lives as long as `self`.
+        // `take_if` took each of them by its status, so they are ours until `release` (rules 1 and
+        // 2), which the exclusive borrow keeps away.
         unsafe { slice::from_raw_parts_mut(self.slot(self.first), len) }
     }
 
