@@ -10,10 +10,10 @@
 //!
 //! where a frame that was cut into segments on the way out is one frame, and was sent if all of
 //! them were; `tx_octets` counts theirs. `rx_flooded` counts each flooded frame once and
-//! `rx_copies` what it became. Nothing is
-//! held between two turns. Each block of counters belongs to one port and one worker, and that
-//! worker alone writes it: an addition is a load and a store, no locked instruction. A reader
-//! adds the blocks of all workers up; it sees each counter exact, but not all of one instant.
+//! `rx_copies` what it became. Nothing is held between two turns. Each block of counters belongs
+//! to one port and one worker, and that worker alone writes it: an addition is a load and a store,
+//! no locked instruction. A reader adds the blocks of all workers up; it sees each counter exact,
+//! but not all of one instant.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

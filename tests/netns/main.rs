@@ -9,6 +9,7 @@ mod lab;
 mod packet;
 mod macvtap;
 mod program;
+mod segments;
 mod stations;
 mod stream;
 mod traffic;
