@@ -70,7 +70,8 @@ impl Bench {
 
     /// First step of plugging in: lays the cable and admits the port to the table.
     pub fn lay(&mut self, port: usize, owner: usize, terms: &Terms) {
-        let (host, end) = cable(terms.mtu, terms.room);
+        let (host, mut end) = cable(terms.mtu, terms.room);
+        end.set_takes_offloads(terms.takes_offloads);
         let (mut rx, tx) = end.split().expect("a cable can be taken apart");
         let halves = Some(Halves { rx: rx.pop(), tx });
         let counters = self.workers.iter().map(|_| Arc::default()).collect();
@@ -176,6 +177,8 @@ impl Bench {
 pub struct Terms {
     /// The largest payload that may leave.
     pub mtu: u32,
+    /// Whether it takes frames as they are, with what their senders left to be done.
+    pub takes_offloads: bool,
     /// Frames that the cable holds in each direction.
     pub room: usize,
     /// Addresses that may be learned behind it; `None`: as many as the table's own quota.

@@ -184,6 +184,12 @@ impl Line {
         fits
     }
 
+    /// Those that there was room for, and octets of them.
+    pub fn put_all(&mut self, wires: &[Vec<u8>]) -> (usize, usize) {
+        let taken = wires.iter().filter(|wire| self.put(wire));
+        taken.fold((0, 0), |(count, sum), wire| (count + 1, sum + octets(wire).len()))
+    }
+
     pub fn take(&mut self) -> Option<Vec<u8>> {
         let wire = self.frames.pop_front()?;
         self.octets -= 4 + wire.len();

@@ -1,6 +1,7 @@
 //! Draws frames: all that a switch may meet, and most often what is near one of its bounds.
 
 use uswitch::offload::{Offload, VNET_HEADER_LEN};
+use uswitch_tests::sample::Sample;
 
 use crate::{model::Address, random::Random};
 
@@ -34,6 +35,10 @@ impl Traffic {
         }
         self.count += 1;
         let mut octets = self.header(random, port);
+        if random.percent(8) {
+            self.last = self.sample(random, &octets);
+            return self.last.clone();
+        }
         let head = octets.len();
         let size = self.size(random, octets.len());
         octets.extend(self.count.to_be_bytes());
@@ -48,6 +53,31 @@ impl Traffic {
         }
         self.last.clone_from(&wire);
         wire
+    }
+
+    /// A frame of TCP or UDP between the stations of this header, as a host leaves it to be cut or
+    /// completed; the model of finish.rs knows it.
+    fn sample(&self, random: &mut Random, header: &[u8]) -> Vec<u8> {
+        let address = |at: usize| *header[at..].first_chunk().expect("a header has addresses");
+        let mtu = random.choose(&self.mtus) as usize;
+        let size = random.percent(80).then(|| (mtu + random.below(3)).max(150) as u16 - 120);
+        let most = if size.is_some() { 60 * mtu } else { mtu };
+        let payload = random.below(most.min(20_000));
+        Sample {
+            to: address(0),
+            from: address(6),
+            tags: random.below(3),
+            v6: random.percent(50),
+            udp: random.percent(30),
+            options: random.below(4) as u8,
+            tcp_options: random.below(11) as u8,
+            flags: random.number() as u8,
+            sequence: self.count.wrapping_mul(0x9e37_79b9),
+            id: self.count as u16,
+            size,
+            ..Sample::tcp(payload)
+        }
+        .wire()
     }
 
     /// A small frame from any of many addresses, as one who wants to fill the table sends it.

@@ -12,6 +12,7 @@ use uswitch::{
 use uswitch_tests::bench::{Bench, Terms};
 
 use crate::{
+    finish::finish,
     model::{Fate, Line, Model, octets, oversize},
     random::Random,
     record::Record,
@@ -43,6 +44,8 @@ pub struct World<'a> {
 /// What should be true of one port.
 struct Port {
     mtu: u32,
+    /// It takes frames as they are.
+    whole: bool,
     /// Who receives for it.
     owner: usize,
     /// Who sends to it.
@@ -257,20 +260,23 @@ impl World<'_> {
     /// One copy's way out.
     fn deliver(&mut self, worker: usize, egress: usize, wire: &[u8]) {
         let port = self.ports[egress].as_mut().expect("it is there");
-        let counter = if oversize(wire, port.mtu) {
-            Counter::TxOversize
-        } else if port.cut {
-            if !std::mem::replace(&mut port.found_tx[worker], true) {
-                self.lost[worker].push((egress, false));
-            }
-            Counter::TxGone
-        } else if port.outbound.put(wire) {
-            self.count(worker, egress, Counter::TxOctets, octets(wire).len());
-            Counter::TxFrames
-        } else {
-            Counter::TxFull
+        if oversize(wire, port.mtu) {
+            return self.count(worker, egress, Counter::TxOversize, 1);
+        }
+        let Some(pieces) = finish(wire, port.whole) else {
+            return self.count(worker, egress, Counter::TxRefused, 1);
         };
+        let is_cut = !port.whole && wire.get(1).is_some_and(|kind| *kind != 0);
+        let (taken, octets) = if port.cut { (0, 0) } else { port.outbound.put_all(&pieces) };
+        if port.cut && !std::mem::replace(&mut port.found_tx[worker], true) {
+            self.lost[worker].push((egress, false));
+        }
+        let failed = if port.cut { Counter::TxGone } else { Counter::TxFull };
+        let counter = if taken < pieces.len() { failed } else { Counter::TxFrames };
         self.count(worker, egress, counter, 1);
+        self.count(worker, egress, Counter::TxOctets, octets);
+        self.count(worker, egress, Counter::TxCut, usize::from(is_cut));
+        self.count(worker, egress, Counter::TxSegments, if is_cut { taken } else { 0 });
     }
 
     fn count(&mut self, worker: usize, port: usize, counter: Counter, count: usize) {
@@ -353,12 +359,14 @@ impl World<'_> {
         let room = self.random.choose(&[1, 3, 20, 100, 100, 100]);
         let mtu = self.random.choose(&self.mtus);
         let quota = self.random.percent(30).then(|| self.random.below(20) as u32);
-        let terms = Terms { mtu, room, quota: quota.filter(|_| self.narrow) };
+        let takes_offloads = self.random.percent(60);
+        let terms = Terms { mtu, takes_offloads, room, quota: quota.filter(|_| self.narrow) };
         self.bench.lay(number, owner, &terms);
         let common = self.bench.quota;
         self.model.admit(number, terms.quota.unwrap_or(common) as usize);
         self.ports[number] = Some(Port {
             mtu,
+            whole: takes_offloads,
             owner,
             attached: vec![false; self.workers],
             receiving: false,

@@ -240,7 +240,7 @@ impl Reader {
         if self.port(name).is_ok() {
             return Err(format!("port {name} is there already"));
         }
-        let mut terms = Terms { mtu: 1500, room: 1000, quota: None };
+        let mut terms = Terms { mtu: 1500, takes_offloads: true, room: 1000, quota: None };
         let mut worker = None;
         for option in options.split(',').filter(|option| !option.is_empty()) {
             let fault = || format!("`{option}` is no option of a port");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     frame::{Selection, bits},
-    port::Tx,
+    port::{Sent, Tx},
     stats::{Counter, PortCounters},
 };
 
@@ -63,7 +63,7 @@ impl<T: Tx> Outlet<T> {
         self.counters.add(Counter::TxRefused, sent.refused);
         self.counters.add(Counter::TxDown, sent.down);
         self.counters.add(Counter::TxGone, sent.gone);
-        sent.gone > 0 && !std::mem::replace(&mut self.lost, true)
+        self.found_gone(sent)
     }
 
     /// Sends some segments of one frame. What became of them is counted as the frame's when
@@ -81,7 +81,7 @@ impl<T: Tx> Outlet<T> {
         // Of one call's failures the gravest: a port does not say which was the first.
         let failure = failures.iter().find(|(count, _)| *count > 0).map(|(_, counter)| *counter);
         self.failure = self.failure.or(failure);
-        sent.gone > 0 && !std::mem::replace(&mut self.lost, true)
+        self.found_gone(sent)
     }
 
     /// Counts the frame whose segments were all sent, or offered at least.
@@ -93,6 +93,12 @@ impl<T: Tx> Outlet<T> {
     /// Counts frames that cannot be finished for this port, whatever they are.
     pub(super) fn refuse(&mut self, frames: u64) {
         self.counters.add(Counter::TxRefused, (self.mask & frames).count_ones().into());
+    }
+
+    /// Whether this is the first time that it is.
+    #[inline]
+    fn found_gone(&mut self, sent: Sent) -> bool {
+        sent.gone > 0 && !std::mem::replace(&mut self.lost, true)
     }
 
     /// Those of the frames that are too large for this port.
