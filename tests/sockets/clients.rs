@@ -25,15 +25,20 @@ use uswitch_tests::exchange::{BROADCAST, PATIENCE, frame, station};
 use crate::{either::Either, station::Station};
 
 /// A switch with a socket on which it listens.
-struct Lab {
-    handle: Handle<Either<Stream, Socket>>,
-    listener: Listener,
-    path: PathBuf,
-    folder: TempDir,
+pub struct Lab {
+    /// The switch.
+    pub handle: Handle<Either<Stream, Socket>>,
+    /// Its socket.
+    pub listener: Listener,
+    /// Where that is.
+    pub path: PathBuf,
+    /// And where others may be.
+    pub folder: TempDir,
 }
 
 impl Lab {
-    fn new(workers: usize) -> Lab {
+    /// With so many workers.
+    pub fn new(workers: usize) -> Lab {
         let config = SwitchConfig { workers, ..SwitchConfig::default() };
         let handle = switch::start(&config).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -44,7 +49,7 @@ impl Lab {
     }
 
     /// One more client, and its port.
-    fn client(&mut self) -> (Station, PortId) {
+    pub fn client(&mut self) -> (Station, PortId) {
         let station = Station::new(&self.path);
         let stream = self.listener.accept().unwrap().expect("a client is there");
         let port = self.handle.add(PortConfig::named("client"), Either::One(stream)).unwrap();
@@ -55,13 +60,14 @@ impl Lab {
         std::array::from_fn(|_| self.client())
     }
 
-    fn count(&self, port: PortId, counter: Counter) -> u64 {
+    /// A counter of a port.
+    pub fn count(&self, port: PortId, counter: Counter) -> u64 {
         let ports = self.handle.report().ports;
         ports.iter().find(|report| report.port == port).unwrap().stats.get(counter)
     }
 
     /// Waits for the one event that there is to be: this port left. Returns why.
-    fn detached(&mut self, left: PortId) -> ErrorKind {
+    pub fn detached(&mut self, left: PortId) -> ErrorKind {
         let mut events = Vec::new();
         eventually("a port leaves", || {
             events.extend(self.handle.tend());
@@ -76,7 +82,7 @@ impl Lab {
     }
 
     /// Stops, and checks the accounts.
-    fn finish(mut self) {
+    pub fn finish(mut self) {
         assert!(self.handle.tend().is_empty(), "nothing else happened");
         check_accounts(&self.handle.stop());
     }
@@ -95,7 +101,8 @@ fn check_accounts(report: &Report) {
     assert_eq!(due, count(Counter::TxFrames) + total.tx_drops(), "on the way out: {total:?}");
 }
 
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+/// Waits for a condition.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
         assert!(begin.elapsed() < PATIENCE, "in time: {what}");
@@ -104,7 +111,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A frame with a number to know it by, padded to this length.
-fn numbered(to: [u8; 6], from: [u8; 6], number: u32, len: usize) -> Vec<u8> {
+pub fn numbered(to: [u8; 6], from: [u8; 6], number: u32, len: usize) -> Vec<u8> {
     let mut frame = frame(to, from, &number.to_be_bytes());
     frame.resize(len, number as u8);
     frame
