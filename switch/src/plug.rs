@@ -233,7 +233,7 @@ impl Plugs {
         changes: &mut Vec<Change>,
     ) {
         for plug in &mut self.plugs {
-            let Some((config, index)) = plug.source.concerned(watch, event) else { continue };
+            let Some((device, index)) = plug.source.concerned(watch, event) else { continue };
             if index.take().is_some() {
                 for report in plug.ports.drain(..).filter_map(|port| handle.remove(port)) {
                     let (name, error, back) = (report.name, None, Back::Device);
@@ -242,7 +242,7 @@ impl Plugs {
             }
             // It may be there again already, or be another of that name. If it does not open, it
             // is not finished yet, and more will be told of it.
-            let Ok((opened, found)) = open::open_packet(&plug.spec, config) else { continue };
+            let Ok((opened, found)) = open::open_device(&plug.spec, device) else { continue };
             *index = Some(found);
             let Opened { config, port, done, warnings } = opened;
             let name = config.name.clone();

@@ -1,13 +1,13 @@
 //! Loops that can be seen before a frame runs round in one: two ports on the same device, on both
-//! ends of one veth pair, or on a macvlan and the device that it stands on. A loop through other
-//! people's bridges cannot be seen here; its first sign is an address that flaps.
+//! ends of one veth pair, on a macvlan and the device that it stands on, or on two macvlans that
+//! hear each other. A loop through other people's bridges cannot be seen here; its first sign is an
+//! address that flaps.
 
 use std::io;
 
-use netlab::{Link, Namespace};
+use netlab::{Link, MacvlanMode, Namespace};
 
 use super::{Failure, Plug, source::Source};
-use crate::topology::PortKind;
 
 /// A port's device as it is now.
 struct Device<'a> {
@@ -23,7 +23,7 @@ struct Device<'a> {
 /// What the system said when it was asked for the devices.
 pub(super) fn find(plugs: &[Plug]) -> io::Result<Vec<Failure>> {
     // The kernel refuses a second descriptor of one TAP: without netdevs there is nothing to see.
-    if !plugs.iter().any(|plug| matches!(plug.source, Source::Netdev { .. })) {
+    if !plugs.iter().any(|plug| matches!(plug.source, Source::Device { .. })) {
         return Ok(Vec::new());
     }
     let mut namespaces: Vec<(Namespace, Vec<Link>)> = Vec::new();
@@ -64,6 +64,14 @@ fn sees(
             "`{name}` is the device of port `{port}` already: frames would run round between them"
         )));
     }
+    if one.namespace == other.namespace && hear_each_other(&one.link, &other.link) {
+        let beside = &other.link.name;
+        return Ok(Some(format!(
+            "`{name}` and `{beside}` (port `{port}`) stand on one device and hear each other: what \
+             goes out by one comes in by the other; leave one of the two out, or give them \
+             mode=private"
+        )));
+    }
     let (here, there) = (&namespaces[one.namespace].0, &namespaces[other.namespace].0);
     let stands = one.link.stands_on(here, &other.link, there)?;
     if !stands && !other.link.stands_on(there, &one.link, here)? {
@@ -82,13 +90,18 @@ fn sees(
     }))
 }
 
+/// Whether two macvlans on one device deliver to each other. In mode vepa the next switch on the
+/// wire may send back what it got, but does so only if it is told to.
+fn hear_each_other(one: &Link, other: &Link) -> bool {
+    let bridge = |link: &Link| link.macvlan == Some(MacvlanMode::Bridge);
+    one.lower.is_some() && one.lower == other.lower && bridge(one) && bridge(other)
+}
+
 /// Where a plug's device is.
 fn namespace(plug: &Plug) -> io::Result<Namespace> {
-    let netns = match (&plug.source, &plug.spec.kind) {
-        (Source::Netdev { config, .. }, _) => config.netns.clone(),
-        // Its `netns` is where the other end is.
-        (_, PortKind::Veth(_)) => None,
-        _ => plug.spec.netns.as_deref().map(Namespace::open).transpose()?,
-    };
-    netns.map_or_else(Namespace::current, Ok)
+    match (&plug.source, plug.spec.netns.as_deref()) {
+        (Source::Device { device, .. }, _) => device.namespace(),
+        (_, Some(netns)) => Namespace::open(netns),
+        (_, None) => Namespace::current(),
+    }
 }

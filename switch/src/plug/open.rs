@@ -8,11 +8,12 @@ use nix::unistd::User;
 
 use super::{
     Arrival, Opened,
-    source::{Source, Watches},
+    source::{Device, Source, Watches},
 };
 use crate::{
     port::{
         any::AnyPort,
+        macvtap::{Macvtap, MacvtapConfig},
         packet::{Host, Packet, PacketConfig},
         pcap::{Pcap, PcapConfig},
         socket::{DgramConfig, Socket, UdpConfig},
@@ -66,6 +67,7 @@ pub(super) fn open(
     match &spec.kind {
         PortKind::Tap(tap) => opening.tap(tap),
         PortKind::Packet(packet) => opening.packet(packet),
+        PortKind::Macvtap(macvtap) => opening.macvtap(macvtap),
         PortKind::Macvlan(macvlan) => opening.macvlan(macvlan),
         PortKind::Veth(veth) => opening.veth(veth),
         PortKind::Host(host) => opening.host(host),
@@ -153,6 +155,13 @@ impl Opening<'_> {
             Some(false) => Host::Drop,
         };
         self.netdev(&packet.device, host, None, "opened")
+    }
+
+    fn macvtap(self, macvtap: &MacvlanSpec) -> Result<Outcome, String> {
+        let MacvlanSpec { device: name, lower, mode, mac } = macvtap.clone();
+        let (netns, mtu) = (self.netns.clone(), self.spec.mtu);
+        let config = MacvtapConfig { name, netns, lower, mode, mtu, mac };
+        self.device(Device::Macvtap(config), None, None)
     }
 
     fn macvlan(self, macvlan: &MacvlanSpec) -> Result<Outcome, String> {
@@ -270,7 +279,7 @@ impl Opening<'_> {
         Opened { config, port: port.into(), done, warnings }
     }
 
-    /// A device that is served by its netdev, and followed through its lives.
+    /// A device that is served by its netdev.
     fn netdev(
         self,
         device: &str,
@@ -278,14 +287,26 @@ impl Opening<'_> {
         made: Option<Created>,
         done: &str,
     ) -> Result<Outcome, String> {
-        let Opening { spec, netns, tell, watches, .. } = self;
-        let namespace = netns.clone().map_or_else(Namespace::current, Ok).map_err(reason)?;
+        let (netns, mtu) = (self.netns.clone(), self.spec.mtu);
+        let config = PacketConfig { device: device.to_owned(), netns, mtu, host };
+        self.device(Device::Packet(config), made, Some(done))
+    }
+
+    /// A device that is followed through its lives.
+    fn device(
+        self,
+        device: Device,
+        made: Option<Created>,
+        done: Option<&str>,
+    ) -> Result<Outcome, String> {
         // First the watch: what happens after the opening must be told.
-        let watch = watches.watch(&namespace, tell).map_err(reason)?;
-        let config = PacketConfig { device: device.to_owned(), netns, mtu: spec.mtu, host };
-        let (mut opened, index) = open_packet(spec, &config)?;
-        opened.done = format!("{done}, {}", opened.done);
-        let source = Source::Netdev { config, watch, index: Some(index) };
+        let namespace = device.namespace().map_err(reason)?;
+        let watch = self.watches.watch(&namespace, self.tell).map_err(reason)?;
+        let (mut opened, index) = open_device(self.spec, &device)?;
+        if let Some(done) = done {
+            opened.done = format!("{done}, {}", opened.done);
+        }
+        let source = Source::Device { device, watch, index: Some(index) };
         Ok(Outcome { source, opened: Some(opened), made })
     }
 
@@ -309,17 +330,30 @@ impl Opening<'_> {
     }
 }
 
-/// Opens a device by its netdev, and says which number it has.
+/// Opens a device, and says which number it has.
 ///
 /// # Errors
 ///
 /// A sentence that says what is wrong, and what helps.
-pub(super) fn open_packet(spec: &PortSpec, config: &PacketConfig) -> Result<(Opened, u32), String> {
-    let port = Packet::open(config);
-    let port = port.map_err(|error| without(&config.device, &error.to_string()))?;
-    let (index, warnings) = (port.index(), port.warnings().to_vec());
-    let done = describe("packet socket", port.mtu(), port.offloads());
-    Ok((Opened { config: config_of(spec), done, warnings, port: port.into() }, index))
+pub(super) fn open_device(spec: &PortSpec, device: &Device) -> Result<(Opened, u32), String> {
+    let config = config_of(spec);
+    let failed = |error: &dyn std::fmt::Display| without(device.name(), &error.to_string());
+    match device {
+        Device::Packet(asked) => {
+            let port = Packet::open(asked).map_err(|error| failed(&error))?;
+            let (index, warnings) = (port.index(), port.warnings().to_vec());
+            let done = describe("packet socket", port.mtu(), port.offloads());
+            Ok((Opened { config, done, warnings, port: port.into() }, index))
+        }
+        Device::Macvtap(asked) => {
+            let port = Macvtap::open(asked).map_err(|error| failed(&error))?;
+            let (index, warnings) = (port.index(), port.warnings().to_vec());
+            let done =
+                if port.created() { "created" } else { "attached (it was there, and stays)" };
+            let done = describe(done, port.mtu(), port.offloads());
+            Ok((Opened { config, done, warnings, port: port.into() }, index))
+        }
+    }
 }
 
 /// A port that comes once.

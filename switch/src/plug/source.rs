@@ -3,14 +3,14 @@
 use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
 
 use crossbeam_channel::Sender;
-use netlab::{LinkEvent, LinkWatch, Links, Namespace};
+use netlab::{LinkEvent, LinkWatch, Namespace};
 use nix::sys::eventfd::EventFd;
 
 use super::{
     Arrival, Back,
     lookout::{Lookout, Next, event},
 };
-use crate::port::{any::AnyPort, packet::PacketConfig};
+use crate::port::{any::AnyPort, macvtap::MacvtapConfig, packet::PacketConfig};
 
 /// How soon a connection that was lost is tried again; each time in vain doubles it.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -23,10 +23,10 @@ const REST: Duration = Duration::from_secs(1);
 pub(super) enum Source {
     /// A descriptor: one port, once.
     Descriptor,
-    /// A network device, by its netdev: it may go and come back.
-    Netdev {
+    /// A network device that may go and come back.
+    Device {
         /// How it is opened.
-        config: PacketConfig,
+        device: Device,
         /// The watch of its namespace.
         watch: usize,
         /// Its number, if it is there.
@@ -40,6 +40,44 @@ pub(super) enum Source {
     },
     /// A connection, made again when it is lost.
     Connection { lost: Arc<EventFd>, _lookout: Lookout },
+}
+
+/// A network device that does not tell when it is deleted: its link is watched.
+pub(super) enum Device {
+    /// Any, by a packet socket.
+    Packet(PacketConfig),
+    /// A macvtap, by its descriptor.
+    Macvtap(MacvtapConfig),
+}
+
+impl Device {
+    /// Its name, as long as nobody gives it another.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Device::Packet(config) => &config.device,
+            Device::Macvtap(config) => &config.name,
+        }
+    }
+
+    /// Its namespace.
+    ///
+    /// # Errors
+    ///
+    /// What the system said when our own was asked for.
+    pub(super) fn namespace(&self) -> io::Result<Namespace> {
+        let netns = match self {
+            Device::Packet(PacketConfig { netns, .. }) => netns,
+            Device::Macvtap(MacvtapConfig { netns, .. }) => netns,
+        };
+        netns.clone().map_or_else(Namespace::current, Ok)
+    }
+
+    /// Whether the link with this number is there. If nobody says, it is taken to be gone, and the
+    /// device is opened anew.
+    fn has(&self, index: u32) -> bool {
+        let list = || self.namespace()?.links()?.list();
+        list().is_ok_and(|links| links.iter().any(|link| link.index == index))
+    }
 }
 
 impl Source {
@@ -101,7 +139,7 @@ impl Source {
     pub(super) fn waits_for(&self) -> &'static str {
         match self {
             Source::Descriptor => "nothing",
-            Source::Netdev { .. } => "its device",
+            Source::Device { .. } => "its device",
             Source::Listener { .. } => "clients",
             Source::Connection { .. } => "somebody who listens there",
         }
@@ -128,25 +166,25 @@ impl Source {
         &mut self,
         by: usize,
         event: &LinkEvent,
-    ) -> Option<(&PacketConfig, &mut Option<u32>)> {
-        let Source::Netdev { config, watch, index } = self else { return None };
+    ) -> Option<(&Device, &mut Option<u32>)> {
+        let Source::Device { device, watch, index } = self else { return None };
         let concerned = *watch == by
             && match (event, *index) {
-                (LinkEvent::Changed(link), None) => link.name == config.device,
+                (LinkEvent::Changed(link), None) => link.name == device.name(),
                 // It went down, came up, has another name: its socket bears that.
                 (LinkEvent::Changed(_), Some(_)) => false,
                 (LinkEvent::Gone { index, .. }, ours) => ours == Some(*index),
                 (LinkEvent::Lost, None) => true,
-                (LinkEvent::Lost, Some(index)) => !is_there(config, index),
+                (LinkEvent::Lost, Some(index)) => !device.has(index),
             };
-        concerned.then_some((config, index))
+        concerned.then_some((device, index))
     }
 
     /// A port has left: what brings it back.
     pub(super) fn left(&mut self) -> Option<Back> {
         match self {
             Source::Descriptor => None,
-            Source::Netdev { index, .. } => {
+            Source::Device { index, .. } => {
                 *index = None;
                 Some(Back::Device)
             }
@@ -158,15 +196,6 @@ impl Source {
             }
         }
     }
-}
-
-/// Whether a device still has this number. If nobody says, it is taken to be gone, and opened anew.
-fn is_there(config: &PacketConfig, index: u32) -> bool {
-    let list = || {
-        let mut links = config.netns.as_ref().map_or_else(Links::here, Namespace::links)?;
-        links.list()
-    };
-    list().is_ok_and(|links| links.iter().any(|link| link.index == index))
 }
 
 /// The namespaces whose links are watched, each once.

@@ -6,8 +6,8 @@ use std::{io, os::fd::BorrowedFd};
 use crate::{
     frame::{Arena, Batch, Selection},
     port::{
-        KernelDrops, Port, Rx, Sent, Tx, packet::Packet, pcap::Pcap, socket::Socket,
-        stream::Stream, tap::Tap, vde::VdePort,
+        KernelDrops, Port, Rx, Sent, Tx, macvtap::Macvtap, packet::Packet, pcap::Pcap,
+        socket::Socket, stream::Stream, tap::Tap, vde::VdePort,
     },
 };
 
@@ -102,6 +102,8 @@ macro_rules! kinds {
 kinds! {
     /// A TAP whose descriptor is ours.
     Tap(Tap),
+    /// A macvtap.
+    Macvtap(Macvtap),
     /// A packet socket on a device.
     Packet(Packet),
     /// A stream socket.

@@ -334,8 +334,8 @@ fn take_out(words: &mut Vec<OsString>, error: &clap::Error) -> bool {
 fn port_help() -> String {
     format!(
         "One port with options, such as `tap0,mtu=9000,netns=h1`; may be repeated. Its form is \
-         [KIND:]WORD[,WORD]...[,OPTION=VALUE]..., and a comma inside a value is written twice. KIND is \
-         {} if left out:\n\n{}",
+         [KIND:]WORD[,WORD]...[,OPTION=VALUE]..., and a comma inside a value is written twice. \
+         KIND is {} if left out:\n\n{}",
         KINDS[0].name,
         kinds::options()
     )

@@ -44,6 +44,14 @@ pub const KINDS: &[Kind] = &[
         parse: packet,
     },
     Kind {
+        name: "macvtap",
+        words: &["DEVICE"],
+        about: "a macvtap, made on a lower device if lower= is given",
+        example: "macvtap:mvt0,lower=eth0,mode=bridge",
+        options: &[LOWER, MODE, setting("mac", "ADDRESS", "MAC address of the device")],
+        parse: macvtap,
+    },
+    Kind {
         name: "macvlan",
         words: &["DEVICE"],
         about: "a macvlan, made on a lower device",
@@ -179,6 +187,8 @@ pub enum PortKind {
     Tap(TapSpec),
     /// Any network device, by a packet socket.
     Packet(PacketSpec),
+    /// A macvtap.
+    Macvtap(MacvlanSpec),
     /// A macvlan, by a packet socket.
     Macvlan(MacvlanSpec),
     /// A veth pair, of which we serve one end.
@@ -217,6 +227,7 @@ impl PortKind {
         match self {
             PortKind::Tap(TapSpec { device, .. })
             | PortKind::Packet(PacketSpec { device, .. })
+            | PortKind::Macvtap(MacvlanSpec { device, .. })
             | PortKind::Macvlan(MacvlanSpec { device, .. })
             | PortKind::Veth(VethSpec { device, .. })
             | PortKind::Host(HostSpec { device, .. }) => Some(device),
@@ -321,6 +332,10 @@ pub struct MacvlanSpec {
 
 const LOWER: Setting = setting("lower", "DEVICE", "the device on which it is made");
 const MODE: Setting = setting("mode", "bridge|vepa|private|passthru", "who there hears whom");
+
+fn macvtap(fields: &mut Fields<'_>) -> Option<PortKind> {
+    macvlan_spec(fields).map(PortKind::Macvtap)
+}
 
 fn macvlan(fields: &mut Fields<'_>) -> Option<PortKind> {
     let spec = macvlan_spec(fields)?;
