@@ -4,6 +4,7 @@
 use std::{
     env, fs,
     io::{Read, Write},
+    net::SocketAddr,
     os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
@@ -11,11 +12,13 @@ use std::{
     time::Instant,
 };
 
-use netlab::Namespace;
+use netlab::{NEVER, Namespace};
 use uswitch::{
     port::{
         PortId,
-        vde::{Vde, VdeConfig, VdePort},
+        any::AnyPort,
+        tap::{Tap, TapConfig},
+        vde::{Vde, VdeConfig},
     },
     stats::Counter,
     switch::{self, Event, Handle, PortConfig, SwitchConfig},
@@ -24,6 +27,9 @@ use uswitch_tests::{
     exchange::{BROADCAST, PATIENCE, frame, station},
     privileged,
 };
+
+/// Octets of a transfer: a few dozen of the largest frames.
+const TCP_OCTETS: u64 = 1 << 20;
 
 /// A program that ends with its test.
 struct Running(Child);
@@ -51,7 +57,7 @@ fn wait<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 struct Lab {
     folder: tempfile::TempDir,
     vde: Vde,
-    handle: Handle<VdePort>,
+    handle: Handle<AnyPort>,
 }
 
 impl Lab {
@@ -69,7 +75,7 @@ impl Lab {
     fn plug_in(&mut self) -> PortId {
         let port = wait("a client joins", || self.vde.accept().unwrap());
         let name = port.description().to_owned();
-        self.handle.add(PortConfig::named(name), port).unwrap()
+        self.handle.add(PortConfig::named(name), port.into()).unwrap()
     }
 
     /// Starts `vde_plug`, which passes frames from its input and to its output.
@@ -140,6 +146,17 @@ fn two_plugs_exchange_frames_until_one_is_killed() {
     assert_eq!(left.collect::<Vec<_>>(), [""; 0], "nothing is left");
 }
 
+/// Starts `vde_plug2tap` in a namespace, and waits for its TAP.
+fn plug_in_tap(lab: &mut Lab, namespace: &Namespace) -> Running {
+    let folder = lab.path().to_owned();
+    let start = || Command::new("vde_plug2tap").arg("-s").arg(folder).arg("tap0").spawn();
+    let child = Running(namespace.run(start).unwrap().unwrap());
+    lab.plug_in();
+    let mut links = namespace.links().unwrap();
+    wait("the TAP is there", || links.get("tap0").unwrap());
+    child
+}
+
 #[test]
 fn taps_in_namespaces_ping_each_other_through_vde_plug2tap() {
     if !privileged() {
@@ -149,12 +166,8 @@ fn taps_in_namespaces_ping_each_other_through_vde_plug2tap() {
     let mut hosts = Vec::new();
     for number in 1..=2 {
         let namespace = Namespace::new().unwrap();
-        let folder = lab.path().to_owned();
-        let start = || Command::new("vde_plug2tap").arg("-s").arg(folder).arg("tap0").spawn();
-        let child = Running(namespace.run(start).unwrap().unwrap());
-        lab.plug_in();
+        let child = plug_in_tap(&mut lab, &namespace);
         let mut links = namespace.links().unwrap();
-        wait("the TAP is there", || links.get("tap0").unwrap());
         let address = format!("10.0.0.{number}/24");
         links.add_address("tap0", address.parse().unwrap()).unwrap();
         links.set_up("tap0").unwrap();
@@ -165,6 +178,33 @@ fn taps_in_namespaces_ping_each_other_through_vde_plug2tap() {
         let trips = netlab::ping(&hosts[from].0, to.parse().unwrap(), 3, PATIENCE).unwrap();
         assert_eq!(trips.len(), 3);
     }
+}
+
+/// A TAP hands over frames of 64 KB whose checksums are open; a VDE client knows nothing of that.
+#[test]
+fn tcp_passes_between_a_tap_with_offloads_and_a_vde_client() {
+    if !privileged() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let hosts = [1, 2].map(|_| Namespace::new().unwrap());
+    let config = TapConfig { netns: Some(hosts[0].clone()), ..TapConfig::named("tap0") };
+    lab.handle.add(PortConfig::named("tap"), Tap::open(&config).unwrap().into()).unwrap();
+    let _plug = plug_in_tap(&mut lab, &hosts[1]);
+    for (host, number) in hosts.iter().zip(1..) {
+        let mut links = host.links().unwrap();
+        links.add_address("tap0", format!("10.0.0.{number}/24").parse().unwrap()).unwrap();
+        links.set_up("tap0").unwrap();
+        assert!(links.wait_running("tap0", PATIENCE).unwrap());
+    }
+    for (from, to) in [(0, 1), (1, 0)] {
+        let address = SocketAddr::from(([10, 0, 0, to as u8 + 1], 0));
+        let (near, far) = (&hosts[from], &hosts[to]);
+        let sent = netlab::transfer_tcp(near, far, address, TCP_OCTETS, 1, &NEVER).unwrap();
+        assert!(sent.is_sound(), "from {from} to {to}");
+    }
+    let cut = lab.handle.report().ports.iter().map(|port| port.stats.get(Counter::TxCut)).sum();
+    assert!(0u64 < cut, "large frames were cut for the client");
 }
 
 #[test]
