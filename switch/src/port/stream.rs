@@ -330,6 +330,7 @@ mod tests {
         os::unix::net::{UnixDatagram, UnixStream},
         path::Path,
         thread,
+        time::Duration,
     };
 
     use nix::sys::epoll::EpollTimeout;
@@ -343,6 +344,8 @@ mod tests {
     /// Both halves of a port, and the other end of its socket.
     fn pair() -> (StreamRx, StreamTx, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
+        // Whoever waits for so long waits in vain.
+        theirs.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let (mut rx, tx) = Stream::new(ours.into(), 1500).split().unwrap();
         (rx.remove(0), tx, theirs)
     }
