@@ -36,8 +36,9 @@ use nix::{
 /// The largest MTU of a port on a socket: an IP packet has no more octets (RFC 791, 3.1).
 pub const MTU_MAX: u32 = 65_535;
 
-/// Octets that a socket is asked to hold in each direction: many frames of 64 KB.
-const SOCKET_OCTETS: usize = 4 << 20;
+/// Octets that a socket is asked to hold in each direction: many frames of 64 KB. The kernel takes
+/// twice as much (socket(7)), which is what a client that does not read can make it hold.
+const SOCKET_OCTETS: usize = 1 << 20;
 
 /// Octets of a path that an address has room for, less the 0 at its end.
 const PATH_MAX: usize = 107;
