@@ -192,4 +192,37 @@ mod tests {
         assert_eq!(arena.fill(|room| inbox.take(room)).unwrap().len(), 3);
         assert!(!inbox.is_due());
     }
+
+    proptest::proptest! {
+        /// Whatever a stranger writes, and in whatever pieces: the frames are those that a reader
+        /// of the whole finds, and behind a length that no frame has there is none.
+        #[test]
+        fn any_octets_in_any_pieces_are_the_same_frames(
+            lens in proptest::collection::vec(0..90_usize, 0..20),
+            pieces in proptest::collection::vec(1..200_usize, 1..20),
+        ) {
+            let octets = stream(&lens);
+            let (mut inbox, mut rest, mut taken) = (Inbox::new(), &octets[..], Vec::new());
+            for piece in pieces.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (now, then) = rest.split_at((*piece).min(rest.len()));
+                read(&mut inbox, now);
+                rest = then;
+                let mut room = vec![0; WIRE_MAX];
+                let end = loop {
+                    match inbox.take(&mut room) {
+                        Ok(len) => taken.push(room[VNET_HEADER_LEN..len].to_vec()),
+                        Err(error) => break error.kind(),
+                    }
+                };
+                if end != io::ErrorKind::WouldBlock {
+                    break;
+                }
+            }
+            let sound: Vec<_> = lens.iter().copied().take_while(|len| *len > 0).collect();
+            proptest::prop_assert_eq!(taken, frames(&sound));
+        }
+    }
 }
