@@ -17,7 +17,10 @@ mod loops;
 mod open;
 mod source;
 
-use std::{fmt, io};
+use std::{
+    fmt, io,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never};
 use netlab::{Created, LinkEvent};
@@ -31,6 +34,8 @@ use crate::{
 
 /// Arrivals that wait for the control thread at the most; a lookout waits with the next.
 const ARRIVALS_MAX: usize = 64;
+/// How often it is looked whether a receive ring still turns.
+const RINGS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// All plugs of one switch.
 pub struct Plugs {
@@ -40,6 +45,8 @@ pub struct Plugs {
     watches: Watches,
     tell: Sender<Arrival>,
     arrivals: Receiver<Arrival>,
+    /// When the receive rings were last looked at.
+    rings_watched: Instant,
 }
 
 /// What stands for one spec.
@@ -108,6 +115,13 @@ pub enum Change {
         /// What brings it back.
         back: Back,
     },
+    /// News of a port that stays.
+    Told {
+        /// Its name.
+        name: String,
+        /// What it is.
+        what: String,
+    },
     /// What should have become a port did not.
     Failed(Failure),
     /// Something happened in the switch.
@@ -134,7 +148,8 @@ impl Plugs {
     pub fn open(specs: &[PortSpec]) -> Result<Plugs, Vec<Failure>> {
         let (tell, arrivals) = bounded(ARRIVALS_MAX);
         let watches = Watches::default();
-        let mut plugs = Plugs { plugs: Vec::new(), opened: Vec::new(), watches, tell, arrivals };
+        let (plugs, opened, rings_watched) = (Vec::new(), Vec::new(), Instant::now());
+        let mut plugs = Plugs { plugs, opened, watches, tell, arrivals, rings_watched };
         let mut failures = Vec::new();
         for (number, spec) in specs.iter().enumerate() {
             match open::open(spec, number, &plugs.tell, &mut plugs.watches) {
@@ -186,8 +201,14 @@ impl Plugs {
     /// [`Handle::notices`] has something. Tends the switch too.
     pub fn tend(&mut self, handle: &mut Handle<AnyPort>) -> Vec<Change> {
         let mut changes = Vec::new();
+        self.watch_rings(handle);
         for event in handle.tend() {
-            changes.push(self.hear(event));
+            self.hear(event, handle, &mut changes);
+        }
+        for plug in &mut self.plugs {
+            let name = &plug.spec.name;
+            let told = plug.source.news().map(|what| Change::Told { name: name.clone(), what });
+            changes.extend(told);
         }
         while let Ok(arrival) = self.arrivals.try_recv() {
             match arrival {
@@ -233,41 +254,66 @@ impl Plugs {
         changes: &mut Vec<Change>,
     ) {
         for plug in &mut self.plugs {
-            let Some((device, index)) = plug.source.concerned(watch, event) else { continue };
+            let Some(index) = plug.source.concerned(watch, event) else { continue };
             if index.take().is_some() {
                 for report in plug.ports.drain(..).filter_map(|port| handle.remove(port)) {
                     let (name, error, back) = (report.name, None, Back::Device);
                     changes.push(Change::Left { name, error, back });
                 }
             }
-            // It may be there again already, or be another of that name. If it does not open, it
-            // is not finished yet, and more will be told of it.
-            let Ok((opened, found)) = open::open_device(&plug.spec, device) else { continue };
-            *index = Some(found);
-            let Opened { config, port, done, warnings } = opened;
-            let name = config.name.clone();
-            changes.push(match handle.add(config, port) {
-                Ok(id) => {
-                    plug.ports.push(id);
-                    Change::Came { name, done, warnings }
-                }
-                Err(error) => Change::Failed(Failure { name, why: netlab::reason(&error) }),
-            });
+            changes.extend(plug.open_again(handle));
         }
     }
 
     /// Something happened in the switch: if a port has left, its plug may bring it back.
-    fn hear(&mut self, event: Event) -> Change {
-        let Event::Detached { port, name, error } = event else { return Change::Switch(event) };
+    fn hear(&mut self, event: Event, handle: &mut Handle<AnyPort>, changes: &mut Vec<Change>) {
+        let Event::Detached { port, name, error } = event else {
+            return changes.push(Change::Switch(event));
+        };
         let plug = self.plugs.iter_mut().find(|plug| plug.ports.contains(&port));
-        let back = plug.and_then(|plug| {
+        let left = plug.and_then(|plug| {
             plug.ports.retain(|other| *other != port);
-            plug.source.left()
+            Some((plug.source.left()?, plug))
         });
-        match back {
-            Some(back) => Change::Left { name, error, back },
-            None => Change::Switch(Event::Detached { port, name, error }),
+        let Some((back, plug)) = left else {
+            return changes.push(Change::Switch(Event::Detached { port, name, error }));
+        };
+        changes.push(Change::Left { name, error, back });
+        changes.extend(plug.open_again(handle));
+    }
+
+    /// A receive ring that the kernel has stopped wakes nobody: who asks for the kernel's drops
+    /// finds it out, and the port leaves (port/packet.rs).
+    fn watch_rings(&mut self, handle: &Handle<AnyPort>) {
+        if self.rings_watched.elapsed() < RINGS_INTERVAL {
+            return;
         }
+        self.rings_watched = Instant::now();
+        for plug in self.plugs.iter().filter(|plug| plug.source.has_ring()) {
+            for port in &plug.ports {
+                // The count is for reports; here it is the asking that matters.
+                let _ = handle.kernel_drops(*port);
+            }
+        }
+    }
+}
+
+impl Plug {
+    /// Opens a plug's device again, if it has one and it is there. If it does not open, it is not
+    /// finished yet, and more will be told of its link.
+    fn open_again(&mut self, handle: &mut Handle<AnyPort>) -> Option<Change> {
+        let Source::Device { device, index, .. } = &mut self.source else { return None };
+        let (opened, found) = open::open_device(&self.spec, device).ok()?;
+        *index = Some(found);
+        let Opened { config, port, done, warnings } = opened;
+        let name = config.name.clone();
+        Some(match handle.add(config, port) {
+            Ok(id) => {
+                self.ports.push(id);
+                Change::Came { name, done, warnings }
+            }
+            Err(error) => Change::Failed(Failure { name, why: netlab::reason(&error) }),
+        })
     }
 }
 
@@ -289,7 +335,9 @@ impl fmt::Display for Change {
     /// A sentence, the port's name first.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Change::Came { name, done, .. } => write!(f, "{name}: {done}"),
+            Change::Came { name, done: what, .. } | Change::Told { name, what } => {
+                write!(f, "{name}: {what}")
+            }
             Change::Waits { name, what } => write!(f, "{name}: waits for {what}"),
             Change::Left { name, error, back } => {
                 match back {

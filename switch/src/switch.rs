@@ -387,6 +387,11 @@ impl<P: Port> Handle<P> {
         }
     }
 
+    /// What the kernel dropped on either side of a port. `None`: there is no such port.
+    pub fn kernel_drops(&self, port: PortId) -> Option<KernelDrops> {
+        Some(self.ports.get(port.index())?.as_ref()?.tx.kernel_drops())
+    }
+
     /// The forwarding database.
     pub fn fdb(&self) -> &Fdb {
         &self.fdb

@@ -212,7 +212,7 @@ fn absent(first: usize, last: usize, there: &[usize]) -> Option<usize> {
 /// How many workers: by default one for each processor, but not more than there are queues that
 /// they could serve.
 fn workers(text: &str, ports: &[PortSpec], cpus: usize) -> Result<usize, Faults> {
-    let queues: usize = ports.iter().map(|port| port.kind.queues()).sum();
+    let queues: usize = ports.iter().map(|port| port.kind.queues_max()).sum();
     if text == "auto" {
         return Ok(queues.min(cpus).clamp(1, WORKERS_MAX));
     }

@@ -8,7 +8,7 @@ use nix::unistd::User;
 
 use super::{
     Arrival, Opened,
-    source::{Device, Source, Watches},
+    source::{Device, Playing, Source, Watches},
 };
 use crate::{
     port::{
@@ -271,7 +271,9 @@ impl Opening<'_> {
         let played = pcap.input.as_ref().map(|path| format!("plays {}", show(path)));
         let recorded = pcap.output.as_ref().map(|path| format!("records into {}", show(path)));
         let done = played.into_iter().chain(recorded).collect::<Vec<_>>().join(", ");
-        Ok(once(self.opened(port, done)))
+        let playing = if pcap.input.is_some() { Playing::On } else { Playing::Over };
+        let source = Source::Pcap(port.status(), playing);
+        Ok(Outcome { source, opened: Some(self.opened(port, done)), made: None })
     }
 
     fn opened(&self, port: impl Into<AnyPort>, done: String) -> Opened {

@@ -10,7 +10,7 @@ use super::{
     Arrival, Back,
     lookout::{Lookout, Next, event},
 };
-use crate::port::{any::AnyPort, macvtap::MacvtapConfig, packet::PacketConfig};
+use crate::port::{any::AnyPort, macvtap::MacvtapConfig, packet::PacketConfig, pcap::PcapStatus};
 
 /// How soon a connection that was lost is tried again; each time in vain doubles it.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -23,6 +23,8 @@ const REST: Duration = Duration::from_secs(1);
 pub(super) enum Source {
     /// A descriptor: one port, once.
     Descriptor,
+    /// Captures, which come to an end that is told.
+    Pcap(PcapStatus, Playing),
     /// A network device that may go and come back.
     Device {
         /// How it is opened.
@@ -40,6 +42,15 @@ pub(super) enum Source {
     },
     /// A connection, made again when it is lost.
     Connection { lost: Arc<EventFd>, _lookout: Lookout },
+}
+
+/// How far a capture has been played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Playing {
+    /// There is more.
+    On,
+    /// All has been played, or there was nothing to play, and that has been told.
+    Over,
 }
 
 /// A network device that does not tell when it is deleted: its link is watched.
@@ -138,7 +149,7 @@ impl Source {
     /// For what a plug without a port waits.
     pub(super) fn waits_for(&self) -> &'static str {
         match self {
-            Source::Descriptor => "nothing",
+            Source::Descriptor | Source::Pcap(..) => "nothing",
             Source::Device { .. } => "its device",
             Source::Listener { .. } => "clients",
             Source::Connection { .. } => "somebody who listens there",
@@ -147,7 +158,26 @@ impl Source {
 
     /// Whether ports may still come.
     pub(super) fn may_bring(&self) -> bool {
-        !matches!(self, Source::Descriptor)
+        !matches!(self, Source::Descriptor | Source::Pcap(..))
+    }
+
+    /// Whether its port has a receive ring of the kernel's.
+    pub(super) fn has_ring(&self) -> bool {
+        matches!(self, Source::Device { device: Device::Packet(_), .. })
+    }
+
+    /// What there is to tell of a port that stays.
+    pub(super) fn news(&mut self) -> Option<String> {
+        let Source::Pcap(status, playing) = self else { return None };
+        if let Some(warning) = status.take_warning() {
+            return Some(warning);
+        }
+        if *playing == Playing::Over || !status.finished() {
+            return None;
+        }
+        *playing = Playing::Over;
+        let (played, skipped) = (status.played(), status.skipped());
+        Some(format!("all is played: {played} frames, and {skipped} that the capture had cut"))
     }
 
     /// What the port is called that came now.
@@ -161,12 +191,8 @@ impl Source {
         }
     }
 
-    /// How the device is opened, and its number, if this may mean that it has gone or come.
-    pub(super) fn concerned(
-        &mut self,
-        by: usize,
-        event: &LinkEvent,
-    ) -> Option<(&Device, &mut Option<u32>)> {
+    /// The device's number, if this may mean that it has gone or come.
+    pub(super) fn concerned(&mut self, by: usize, event: &LinkEvent) -> Option<&mut Option<u32>> {
         let Source::Device { device, watch, index } = self else { return None };
         let concerned = *watch == by
             && match (event, *index) {
@@ -177,13 +203,13 @@ impl Source {
                 (LinkEvent::Lost, None) => true,
                 (LinkEvent::Lost, Some(index)) => !device.has(index),
             };
-        concerned.then_some((device, index))
+        concerned.then_some(index)
     }
 
     /// A port has left: what brings it back.
     pub(super) fn left(&mut self) -> Option<Back> {
         match self {
-            Source::Descriptor => None,
+            Source::Descriptor | Source::Pcap(..) => None,
             Source::Device { index, .. } => {
                 *index = None;
                 Some(Back::Device)

@@ -56,9 +56,9 @@ fn list(names: &[&str]) -> String {
 /// Lets this process have as many descriptors as the ports may need. If that is refused, opening
 /// will say at which port they ran out.
 fn raise_descriptor_limit(topology: &Topology) {
-    let queues: usize = topology.ports.iter().map(|port| port.kind.queues()).sum();
-    // A queue may cost a descriptor for each worker that waits on it or sends by it.
-    let needed = queues * (1 + topology.switch.workers) + topology.ports.len();
+    let queues: usize = topology.ports.iter().map(|port| port.kind.queues_max()).sum();
+    // A queue may cost three descriptors, and one for each worker that waits on it or sends by it.
+    let needed = queues * (3 + topology.switch.workers) + topology.ports.len();
     let needed = (needed + DESCRIPTORS_BESIDE) as u64;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if needed <= soft {

@@ -129,8 +129,11 @@ impl Running<'_> {
                     output::complain(format_args!("warning: {name}: {warning}"));
                 }
             }
-            Change::Waits { .. } if !self.options.quiet => output::tell(change),
-            Change::Waits { .. } => {}
+            Change::Waits { .. } | Change::Told { .. } => {
+                if !self.options.quiet {
+                    output::tell(change);
+                }
+            }
             Change::Left { .. } | Change::Failed(_) | Change::Switch(_) => output::complain(change),
         }
     }

@@ -14,7 +14,10 @@ use super::{
     number,
     spec::{Fields, check_device, parse_mac},
 };
-use crate::{frame::Mac, port::pcap::Speed};
+use crate::{
+    frame::Mac,
+    port::{pcap::Speed, stream, vde},
+};
 
 /// Queues that one TAP can have (drivers/net/tun.c, `MAX_TAP_QUEUES`).
 pub const QUEUES_RANGE: RangeInclusive<u16> = 1..=256;
@@ -235,9 +238,11 @@ impl PortKind {
         }
     }
 
-    /// How many receiving halves it has, to begin with.
-    pub fn queues(&self) -> usize {
+    /// How many receiving halves it may have at a time, those of all clients together.
+    pub fn queues_max(&self) -> usize {
         match self {
+            PortKind::Stream(StreamSpec { connect: false, .. }) => stream::CLIENTS_MAX,
+            PortKind::Vde(_) => vde::CLIENTS_MAX,
             PortKind::Tap(tap) => usize::from(tap.queues),
             _ => 1,
         }
