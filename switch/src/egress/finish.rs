@@ -439,6 +439,17 @@ mod tests {
     }
 
     #[test]
+    fn segment_that_is_lost_is_not_forgotten_when_others_follow_in_another_batch() {
+        let small = Sample { size: Some(300), ..Sample::tcp(300 * 150) };
+        let mut bench = bench(&[false], &[small.wire()]);
+        *bench.probes[0].fates.lock().unwrap() = vec![Fate::Full];
+        bench.send(&[]);
+        assert_eq!(bench.count(0, Counter::TxFull), 1);
+        assert_eq!(bench.count(0, Counter::TxFrames), 0);
+        assert_eq!(bench.count(0, Counter::TxSegments), 149);
+    }
+
+    #[test]
     fn port_that_goes_amid_the_segments_is_told_once_and_the_rest_goes_on() {
         let mut bench = bench(&[false; 2], &[large(1), unfinished(2)]);
         *bench.probes[0].fates.lock().unwrap() =

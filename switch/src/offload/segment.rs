@@ -522,6 +522,9 @@ mod tests {
         assert!(refused(octets + 14, &[0x46]), "options where TCP was to be");
         assert!(refused(octets + 14 + V4_PROTOCOL, &[UDP]), "UDP");
         assert!(refused(octets + 34 + TCP_DATA_OFFSET, &[0x40]), "TCP of four words");
+        let mut six = Sample { v6: true, ..Sample::tcp(4000) }.wire();
+        six[1] = GSO_TCPV4;
+        assert!(cut(&six).is_none(), "TCP over IPv4 that is over IPv6");
         let short = &Sample::tcp(10).wire();
         for len in 0..octets + 34 + 32 {
             assert!(cut(&short[..len]).is_none(), "{len} octets");
