@@ -41,7 +41,6 @@ impl Program {
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$@\" 3>&1 1>&2", "sh"]);
         command.arg(executable).args(["--quiet", "--json", "--ready-fd", "3"]).args(arguments);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -51,6 +50,7 @@ impl Program {
     ///
     /// If it ends before, with what it said.
     pub fn start(mut command: Command) -> Program {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = Running(command.spawn().unwrap());
         let mut ready = [0];
         let read = running.0.stdout.as_mut().unwrap().read(&mut ready).unwrap();
@@ -87,7 +87,9 @@ impl Program {
         self.signal("-TERM");
         let (status, text) = self.ended();
         assert_eq!(status.code(), Some(0), "{text}");
-        let json: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        // Before the report stands what happened meanwhile.
+        let report = text.lines().last().unwrap_or_default();
+        let json: Value = serde_json::from_str(report).unwrap_or_else(|e| panic!("{e}: {text}"));
         check_accounts(&json["total"]);
         json
     }

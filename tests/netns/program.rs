@@ -3,7 +3,7 @@
 use std::{
     env, fs,
     path::PathBuf,
-    process::{self, Command, Stdio},
+    process::{self, Command},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -186,7 +186,6 @@ fn owner_of_the_devices_needs_no_other_right() {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", AS_NOBODY, "sh"]);
         command.arg(program.get_program()).args(program.get_args()).current_dir("/");
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     };
     let running = namespace.run(|| Program::start(nobody("--ports=tap0,tap1"))).unwrap();
