@@ -2,7 +2,8 @@
 # All that CI runs, in named steps. On a bare Debian machine as root it installs what the tests use.
 #
 #   ./ci.sh              all steps
-#   ./ci.sh STEP...      these steps: install format lint test loom fuzz mutants bench doc deny user
+#   ./ci.sh STEP...      these steps: install kernel format lint test loom fuzz mutants bench doc
+#                        deny user
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -30,6 +31,11 @@ install() {
     # The packages start their daemons; the tests start their own.
     service openvswitch-switch stop >/dev/null 2>&1 || true
     echo "installed: ${missing[*]:-nothing was missing}"
+}
+
+# What the guests of tests/vm boot: fetched once, into target/, and not installed.
+kernel() {
+    tests/vm/kernel.sh
 }
 
 format() {
@@ -83,7 +89,7 @@ user() {
 }
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(install format lint doc test user loom fuzz mutants bench deny)
+[ ${#steps[@]} -gt 0 ] || steps=(install kernel format lint doc test user loom fuzz mutants bench deny)
 for step in "${steps[@]}"; do
     begin=$SECONDS
     echo "== $step"

@@ -1,0 +1,84 @@
+//! Where guests stand: a namespace that is the machine on which QEMU and the switch run, another
+//! in which a host lives, and a folder for sockets. All of it goes with the lab.
+
+use netlab::Namespace;
+use tempfile::TempDir;
+use uswitch_tests::{program, running::Program};
+
+use crate::station::{Station, inside, mac, spec, v4};
+
+/// The TAP of a guest.
+pub const GUEST_TAP: &str = "vmtap0";
+
+/// QEMU's words for it, as they stand in the README.
+pub const ON_TAP: &str = "tap,ifname=vmtap0,script=no,downscript=no";
+
+/// QEMU's words for a cable of datagrams, as they stand in the README.
+pub fn on_dgram(local: &str, remote: &str) -> String {
+    format!("dgram,local.type=unix,local.path={local},remote.type=unix,remote.path={remote}")
+}
+
+/// The device of the host.
+const HOST_TAP: &str = "tap0";
+
+/// The host's number: guests begin at 1.
+const HOST: u8 = 9;
+
+/// Where guests stand.
+pub struct Lab {
+    /// Where QEMU and the switch run.
+    pub machine: Namespace,
+    home: Namespace,
+    folder: TempDir,
+}
+
+impl Lab {
+    /// Nothing runs yet.
+    pub fn new() -> Lab {
+        let [machine, home] = [(); 2].map(|()| Namespace::new().unwrap());
+        // What systemd sets on most machines: the kernel's own 10 datagrams are less than a burst.
+        machine.set_sysctl("net/unix/max_dgram_qlen", "512").unwrap();
+        Lab { machine, home, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The path of a socket.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// Starts a guest on this `-netdev`.
+    pub fn guest(&self, number: u8, netdev: &str) -> Station {
+        Station::guest(&self.machine, number, netdev)
+    }
+
+    /// The host on a TAP of the switch, which has [started](Lab::switch) with [`Lab::host_port`].
+    pub fn host(&self) -> Station {
+        Station::host(&self.home, HOST)
+    }
+
+    /// The port at which the host is.
+    pub fn host_port(&self) -> String {
+        // The same address each time: nobody has to find out that an older one is gone.
+        let (address, netns) = (host_address(), spec(&self.home));
+        format!("host:{HOST_TAP},addr={address},mac={},netns={netns}", mac(HOST))
+    }
+
+    /// Runs `ip` in the machine.
+    pub fn ip(&self, words: &str) {
+        let output = inside(&self.machine, "ip").args(words.split(' ')).output().unwrap();
+        assert!(output.status.success(), "ip {words}: {output:?}");
+    }
+
+    /// Starts the switch with these ports; frames flow when it returns.
+    pub fn switch(&self, ports: &[&str]) -> Program {
+        let ports: Vec<_> = ports.iter().map(|port| format!("--port={port}")).collect();
+        let behind = Program::command(&program(), &ports);
+        let mut command = inside(&self.machine, behind.get_program().to_str().unwrap());
+        command.args(behind.get_args());
+        Program::start(command)
+    }
+}
+
+fn host_address() -> String {
+    format!("{}/24", v4(HOST))
+}
