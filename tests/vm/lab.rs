@@ -1,9 +1,14 @@
 //! Where guests stand: a namespace that is the machine on which QEMU and the switch run, another
 //! in which a host lives, and a folder for sockets. All of it goes with the lab.
 
-use netlab::Namespace;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use netlab::{Namespace, tap_persistent};
 use tempfile::TempDir;
-use uswitch_tests::{program, running::Program};
+use uswitch_tests::{exchange::PATIENCE, program, running::Program};
 
 use crate::station::{Station, inside, mac, spec, v4};
 
@@ -17,6 +22,12 @@ pub const ON_TAP: &str = "tap,ifname=vmtap0,script=no,downscript=no";
 pub fn on_dgram(local: &str, remote: &str) -> String {
     format!("dgram,local.type=unix,local.path={local},remote.type=unix,remote.path={remote}")
 }
+
+/// How often a condition is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Octets of a TCP stream after which it is surely under way.
+const UNDER_WAY: u64 = 1 << 20;
 
 /// The device of the host.
 const HOST_TAP: &str = "tap0";
@@ -61,6 +72,23 @@ impl Lab {
         // The same address each time: nobody has to find out that an older one is gone.
         let (address, netns) = (host_address(), spec(&self.home));
         format!("host:{HOST_TAP},addr={address},mac={},netns={netns}", mac(HOST))
+    }
+
+    /// Has a guest push TCP to the host as fast as it can, until it ends; it is under way.
+    pub fn push(&self, guest: &mut Station, host: &Station) {
+        let octets = || self.home.links().unwrap().expect(HOST_TAP).unwrap().counters.rx_octets;
+        let (begin, before) = (Instant::now(), octets());
+        guest.order(&format!("nc {} 7 </dev/zero", host.v4()));
+        while octets() < before + UNDER_WAY {
+            assert!(begin.elapsed() < PATIENCE, "a guest sends");
+            thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    /// Makes [`GUEST_TAP`], and switches it on.
+    pub fn add_tap(&self) {
+        tap_persistent(&self.machine, GUEST_TAP, None, false).unwrap();
+        self.machine.links().unwrap().set_up(GUEST_TAP).unwrap();
     }
 
     /// Runs `ip` in the machine.
