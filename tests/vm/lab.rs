@@ -18,6 +18,11 @@ pub const GUEST_TAP: &str = "vmtap0";
 /// QEMU's words for it, as they stand in the README.
 pub const ON_TAP: &str = "tap,ifname=vmtap0,script=no,downscript=no";
 
+/// QEMU's words for a cable to a switch that listens at `path`, as they stand in the README.
+pub fn on_stream(path: &str) -> String {
+    format!("stream,server=off,addr.type=unix,addr.path={path}")
+}
+
 /// QEMU's words for a cable of datagrams, as they stand in the README.
 pub fn on_dgram(local: &str, remote: &str) -> String {
     format!("dgram,local.type=unix,local.path={local},remote.type=unix,remote.path={remote}")
@@ -74,6 +79,17 @@ impl Lab {
         format!("host:{HOST_TAP},addr={address},mac={},netns={netns}", mac(HOST))
     }
 
+    /// The host on a veth pair, whose other end is `name` in the machine.
+    pub fn host_on_veth(&self, name: &str) -> Station {
+        let mut links = self.machine.links().unwrap();
+        links.add_veth(name, Some(&self.home), "eth0").unwrap();
+        links.set_up(name).unwrap();
+        let mut links = self.home.links().unwrap();
+        links.set_up("eth0").unwrap();
+        links.add_address("eth0", host_address().parse().unwrap()).unwrap();
+        Station::host(&self.home, HOST)
+    }
+
     /// Has a guest push TCP to the host as fast as it can, until it ends; it is under way.
     pub fn push(&self, guest: &mut Station, host: &Station) {
         let octets = || self.home.links().unwrap().expect(HOST_TAP).unwrap().counters.rx_octets;
@@ -89,6 +105,12 @@ impl Lab {
     pub fn add_tap(&self) {
         tap_persistent(&self.machine, GUEST_TAP, None, false).unwrap();
         self.machine.links().unwrap().set_up(GUEST_TAP).unwrap();
+    }
+
+    /// Waits until QEMU holds [`GUEST_TAP`], which is there.
+    pub fn wait_guest(&self) {
+        let mut links = self.machine.links().unwrap();
+        assert!(links.wait_running(GUEST_TAP, PATIENCE).unwrap(), "QEMU opens {GUEST_TAP}");
     }
 
     /// Runs `ip` in the machine.

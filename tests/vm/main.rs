@@ -5,5 +5,6 @@
 mod direct;
 mod initramfs;
 mod lab;
+mod mixed;
 mod station;
 mod taps;
