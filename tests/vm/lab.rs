@@ -6,9 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netlab::{Namespace, tap_persistent};
+use netlab::{FrameSocket, Namespace, tap_persistent};
+use serde_json::Value;
 use tempfile::TempDir;
-use uswitch_tests::{exchange::PATIENCE, program, running::Program};
+use uswitch_tests::{
+    exchange::{BROADCAST, PATIENCE, frame, station},
+    program,
+    running::Program,
+};
 
 use crate::station::{Station, inside, mac, spec, v4};
 
@@ -33,6 +38,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Octets of a TCP stream after which it is surely under way.
 const UNDER_WAY: u64 = 1 << 20;
+
+/// A flood: far more than a socket has room for.
+const FLOOD_OCTETS: u64 = 8 << 20;
+
+/// Frames at a time.
+const BURST: usize = 64;
 
 /// The device of the host.
 const HOST_TAP: &str = "tap0";
@@ -90,6 +101,20 @@ impl Lab {
         Station::host(&self.home, HOST)
     }
 
+    /// A flood from the host to everybody; the switch has received it.
+    pub fn flood(&self) {
+        let socket = FrameSocket::open(&self.home, HOST_TAP).unwrap();
+        let octets = frame(BROADCAST, station(1), &[0; 1400]);
+        // Sent by the device is what the switch has read.
+        let read = || self.home.links().unwrap().expect(HOST_TAP).unwrap().counters.tx_octets;
+        let (begin, before) = (Instant::now(), read());
+        while read() < before + FLOOD_OCTETS {
+            // The device has no room now and then.
+            (0..BURST).for_each(|_| drop(socket.send(&octets)));
+            assert!(begin.elapsed() < PATIENCE, "the switch takes what the host sends");
+        }
+    }
+
     /// Has a guest push TCP to the host as fast as it can, until it ends; it is under way.
     pub fn push(&self, guest: &mut Station, host: &Station) {
         let octets = || self.home.links().unwrap().expect(HOST_TAP).unwrap().counters.rx_octets;
@@ -131,4 +156,11 @@ impl Lab {
 
 fn host_address() -> String {
     format!("{}/24", v4(HOST))
+}
+
+/// A counter of all ports of a kind, in the report of a switch that has ended.
+pub fn count(report: &Value, kind: &str, counter: &str) -> u64 {
+    let ports = report["ports"].as_array().unwrap().iter();
+    let ports = ports.filter(|port| port["name"].as_str().is_some_and(|n| n.starts_with(kind)));
+    ports.map(|port| port[counter].as_u64().unwrap()).sum()
 }

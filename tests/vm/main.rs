@@ -6,5 +6,6 @@ mod direct;
 mod initramfs;
 mod lab;
 mod mixed;
+mod sockets;
 mod station;
 mod taps;
