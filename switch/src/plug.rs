@@ -14,6 +14,7 @@
 
 mod lookout;
 mod loops;
+mod made;
 mod open;
 mod source;
 

@@ -1,16 +1,17 @@
 //! From a spec to what is open: one function for each kind of port.
 
-use std::io;
+use std::{fs, io};
 
 use crossbeam_channel::Sender;
 use netlab::{Created, Links, Namespace};
 use nix::unistd::User;
 
 use super::{
-    Arrival, Opened,
+    Arrival, Opened, made,
     source::{Device, Playing, Source, Watches},
 };
 use crate::{
+    frame::Mac,
     port::{
         any::AnyPort,
         macvtap::{Macvtap, MacvtapConfig},
@@ -161,7 +162,12 @@ impl Opening<'_> {
         let MacvlanSpec { device: name, lower, mode, mac } = macvtap.clone();
         let (netns, mtu) = (self.netns.clone(), self.spec.mtu);
         let config = MacvtapConfig { name, netns, lower, mode, mtu, mac };
-        self.device(Device::Macvtap(config), None, None)
+        let device = Device::Macvtap(config);
+        if macvtap.lower.is_some() {
+            let namespace = device.namespace();
+            namespace.and_then(|there| made::clear(&there, device.name())).map_err(reason)?;
+        }
+        self.device(device, None, None)
     }
 
     fn macvlan(self, macvlan: &MacvlanSpec) -> Result<Outcome, String> {
@@ -198,7 +204,9 @@ impl Opening<'_> {
 
     fn host(self, host: &HostSpec) -> Result<Outcome, String> {
         let HostSpec { device, addresses, mac } = host;
-        let (device, mac) = (device.clone(), *mac);
+        // The same at each start, so that the others need not learn it again.
+        let mac = Some(mac.unwrap_or_else(|| stable_mac(&self.spec.name)));
+        let device = device.clone();
         let (side, owner, queues, persist) = (Side::Descriptor, None, 1, None);
         let tap = TapSpec { device, side, owner, mac, queues, persist };
         let opened = self.open_tap(&tap);
@@ -318,12 +326,8 @@ impl Opening<'_> {
         device: &str,
         make: impl FnOnce(&mut Links) -> io::Result<()>,
     ) -> Result<Created, String> {
-        let made = || {
-            let namespace = self.netns.clone().map_or_else(Namespace::current, Ok)?;
-            make(&mut namespace.links()?)?;
-            Created::new(&namespace, device)
-        };
-        made().map_err(reason)
+        let namespace = self.netns.clone().map_or_else(Namespace::current, Ok);
+        namespace.and_then(|namespace| made::make(&namespace, device, make)).map_err(reason)
     }
 
     /// The links of the plug's namespace.
@@ -356,6 +360,17 @@ pub(super) fn open_device(spec: &PortSpec, device: &Device) -> Result<(Opened, u
             Ok((Opened { config, done, warnings, port: port.into() }, index))
         }
     }
+}
+
+/// An address for this machine by this name: locally administered (IEEE 802-2014, 8.2.2), and the
+/// same each time.
+fn stable_mac(name: &str) -> Mac {
+    let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    // FNV-1a: it need not be secret, only spread.
+    let spread = |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x100_0000_01b3);
+    let hash = machine.bytes().chain(name.bytes()).fold(0xcbf2_9ce4_8422_2325, spread);
+    let [_, _, octets @ ..] = hash.to_be_bytes();
+    Mac::new([octets[0] & 0xfc | 2, octets[1], octets[2], octets[3], octets[4], octets[5]])
 }
 
 /// A port that comes once.

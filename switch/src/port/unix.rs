@@ -96,6 +96,9 @@ impl Place {
             Err(Errno::ECONNREFUSED) => Err(fail(Fault::Stale)),
             Err(Errno::EPROTOTYPE) => Err(fail(Fault::OtherKind)),
             Err(Errno::EAGAIN) => Err(fail(Fault::Busy)),
+            // A datagram socket that is connected to another (net/unix/af_unix.c,
+            // `unix_may_send`).
+            Err(Errno::EPERM) => Err(fail(Fault::Live)),
             Err(errno) => Err(fail(Fault::System("connect to it", errno.into()))),
         }
     }
@@ -125,7 +128,7 @@ impl Place {
             Err(errno) => return Err(Fault::System("look at it", errno.into())),
         }
         match self.connect(kind).map_err(|error| error.fault) {
-            Ok(_) | Err(Fault::Busy | Fault::OtherKind) => return Err(Fault::Live),
+            Ok(_) | Err(Fault::Busy | Fault::OtherKind | Fault::Live) => return Err(Fault::Live),
             Err(Fault::Stale) => {}
             Err(Fault::Nobody) => return Ok(()),
             Err(fault) => return Err(fault),
@@ -292,6 +295,19 @@ impl error::Error for SocketError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn socket_that_speaks_with_another_is_alive() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let theirs = std::os::unix::net::UnixDatagram::bind(path("theirs")).unwrap();
+        let _other = std::os::unix::net::UnixDatagram::bind(path("other")).unwrap();
+        theirs.connect(path("other")).unwrap();
+        let taken = Place::new(&path("theirs")).unwrap().bind(SockType::Datagram).unwrap_err();
+        assert!(matches!(taken.fault, Fault::Live), "{taken}");
+        drop(theirs);
+        Place::new(&path("theirs")).unwrap().bind(SockType::Datagram).unwrap();
+    }
 
     #[test]
     fn other_end_is_known_by_its_path_or_by_the_last_part_of_one_that_says_no_more() {

@@ -30,6 +30,8 @@ pub struct Link {
     pub index: u32,
     /// Its name, unique within its namespace.
     pub name: String,
+    /// A note for people ([`Links::set_alias`]).
+    pub alias: Option<String>,
     /// Its MAC address. A TUN has none.
     pub mac: Option<[u8; 6]>,
     /// The largest packet that it takes, in octets, Ethernet header not counted.
@@ -244,6 +246,16 @@ impl Links {
             .map_err(|error| sentence(format!("link `{name}` did not take its address"), error))
     }
 
+    /// Gives a link a note for people, which `ip link` shows as its alias.
+    ///
+    /// # Errors
+    ///
+    /// There is no such link, or the note is longer than 255 octets.
+    pub fn set_alias(&mut self, name: &str, alias: &str) -> io::Result<()> {
+        self.set(name, LinkAttribute::IfAlias(alias.to_owned()))
+            .map_err(|error| sentence(format!("link `{name}` did not take its alias"), error))
+    }
+
     /// Makes a link a member of a bridge, or of none.
     ///
     /// # Errors
@@ -343,6 +355,7 @@ impl Link {
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
+                LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
                 LinkAttribute::Address(octets) => link.mac = octets.try_into().ok(),
                 LinkAttribute::Controller(index) => link.master = Some(index),
