@@ -19,6 +19,7 @@ mod open;
 mod source;
 
 use std::{
+    collections::BTreeMap,
     fmt, io,
     time::{Duration, Instant},
 };
@@ -29,7 +30,7 @@ use netlab::{Created, LinkEvent};
 use self::source::{Source, Watches};
 use crate::{
     port::{PortId, any::AnyPort},
-    switch::{Event, Handle, PortConfig},
+    switch::{Event, Handle, PortConfig, PortReport},
     topology::PortSpec,
 };
 
@@ -40,7 +41,12 @@ const RINGS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// All plugs of one switch.
 pub struct Plugs {
-    plugs: Vec<Plug>,
+    /// By number, which no other plug ever has.
+    plugs: BTreeMap<usize, Plug>,
+    /// The number of the next one.
+    next: usize,
+    /// It was told of those below this number for what they wait.
+    told: usize,
     /// Ports that are open and not yet plugged in, each with the number of its plug.
     opened: Vec<(usize, Opened)>,
     watches: Watches,
@@ -148,16 +154,37 @@ impl Plugs {
     /// Each spec that did not open; what did is closed again.
     pub fn open(specs: &[PortSpec]) -> Result<Plugs, Vec<Failure>> {
         let (tell, arrivals) = bounded(ARRIVALS_MAX);
-        let watches = Watches::default();
-        let (plugs, opened, rings_watched) = (Vec::new(), Vec::new(), Instant::now());
-        let mut plugs = Plugs { plugs, opened, watches, tell, arrivals, rings_watched };
+        let mut plugs = Plugs {
+            plugs: BTreeMap::new(),
+            next: 0,
+            told: 0,
+            opened: Vec::new(),
+            watches: Watches::default(),
+            tell,
+            arrivals,
+            rings_watched: Instant::now(),
+        };
+        plugs.open_more(specs)?;
+        Ok(plugs)
+    }
+
+    /// Opens what these specs ask for besides what there is: all, or none. [`Plugs::plug_in`]
+    /// gives it to the switch.
+    ///
+    /// # Errors
+    ///
+    /// Each spec that did not open, or would make a loop; what did open is closed again.
+    pub fn open_more(&mut self, specs: &[PortSpec]) -> Result<(), Vec<Failure>> {
+        let first = self.next;
         let mut failures = Vec::new();
-        for (number, spec) in specs.iter().enumerate() {
-            match open::open(spec, number, &plugs.tell, &mut plugs.watches) {
+        for spec in specs {
+            let number = self.next;
+            self.next += 1;
+            match open::open(spec, number, &self.tell, &mut self.watches) {
                 Ok(open::Outcome { source, opened, made }) => {
-                    plugs.opened.extend(opened.map(|opened| (number, opened)));
+                    self.opened.extend(opened.map(|opened| (number, opened)));
                     let (spec, ports) = (spec.clone(), Vec::new());
-                    plugs.plugs.push(Plug { spec, source, ports, _made: made });
+                    self.plugs.insert(number, Plug { spec, source, ports, _made: made });
                 }
                 Err(why) => failures.push(Failure { name: spec.name.clone(), why }),
             }
@@ -165,9 +192,31 @@ impl Plugs {
         if failures.is_empty() {
             let name = "the ports' devices".to_owned();
             let unknown = |error| vec![Failure { name, why: netlab::reason(&error) }];
-            failures = loops::find(&plugs.plugs).unwrap_or_else(unknown);
+            failures = loops::find(self.plugs.values()).unwrap_or_else(unknown);
         }
-        if failures.is_empty() { Ok(plugs) } else { Err(failures) }
+        if failures.is_empty() {
+            return Ok(());
+        }
+        // The ports first: a device that was made goes when nobody has it open.
+        self.opened.retain(|(number, _)| *number < first);
+        self.plugs.retain(|number, _| *number < first);
+        Err(failures)
+    }
+
+    /// Takes the plug of this name out: its ports leave the switch, what was made for it goes.
+    /// Returns the last counts of its ports; `None`: there is no such plug.
+    pub fn remove(&mut self, name: &str, handle: &mut Handle<AnyPort>) -> Option<Vec<PortReport>> {
+        let found = self.plugs.iter().find(|(_, plug)| plug.spec.name == name);
+        let number = *found?.0;
+        // What it still has to say is about nothing that is there.
+        self.opened.retain(|(of, _)| *of != number);
+        let plug = self.plugs.remove(&number)?;
+        Some(plug.ports.iter().filter_map(|port| handle.remove(*port)).collect())
+    }
+
+    /// The specs of all plugs, in the order in which they came, each with its ports.
+    pub fn specs(&self) -> impl Iterator<Item = (&PortSpec, &[PortId])> {
+        self.plugs.values().map(|plug| (&plug.spec, &*plug.ports))
     }
 
     /// Gives the ports that are open to the switch, all at once.
@@ -183,9 +232,10 @@ impl Plugs {
             numbers.push(number);
         }
         for (number, id) in numbers.into_iter().zip(handle.add_all(ports)?) {
-            self.plugs[number].ports.push(id);
+            self.plug(number).ports.push(id);
         }
-        for plug in self.plugs.iter().filter(|plug| plug.ports.is_empty()) {
+        let new = self.plugs.range(std::mem::replace(&mut self.told, self.next)..);
+        for (_, plug) in new.filter(|(_, plug)| plug.ports.is_empty()) {
             let (name, what) = (plug.spec.name.clone(), plug.source.waits_for().to_owned());
             changes.push(Change::Waits { name, what });
         }
@@ -206,17 +256,17 @@ impl Plugs {
         for event in handle.tend() {
             self.hear(event, handle, &mut changes);
         }
-        for plug in &mut self.plugs {
+        for plug in self.plugs.values_mut() {
             let name = &plug.spec.name;
             let told = plug.source.news().map(|what| Change::Told { name: name.clone(), what });
             changes.extend(told);
         }
         while let Ok(arrival) = self.arrivals.try_recv() {
             match arrival {
-                Arrival::Port { plug, port } => changes.push(self.arrive(plug, *port, handle)),
+                Arrival::Port { plug, port } => changes.extend(self.arrive(plug, *port, handle)),
                 Arrival::Trouble { plug, why } => {
-                    let name = self.plugs[plug].spec.name.clone();
-                    changes.push(Change::Failed(Failure { name, why }));
+                    let failure = |plug: &Plug| Failure { name: plug.spec.name.clone(), why };
+                    changes.extend(self.plugs.get(&plug).map(failure).map(Change::Failed));
                 }
                 Arrival::Link { watch, event } => {
                     self.follow(watch, &event, handle, &mut changes);
@@ -229,21 +279,31 @@ impl Plugs {
     /// Whether a port is plugged in, or may still come.
     pub fn alive(&self) -> bool {
         let alive = |plug: &Plug| !plug.ports.is_empty() || plug.source.may_bring();
-        self.plugs.iter().any(alive)
+        self.plugs.values().any(alive)
     }
 
-    /// A client or a connection has become a port.
-    fn arrive(&mut self, number: usize, port: AnyPort, handle: &mut Handle<AnyPort>) -> Change {
-        let plug = &mut self.plugs[number];
+    /// The plug of a number that was given out and not taken back.
+    fn plug(&mut self, number: usize) -> &mut Plug {
+        self.plugs.get_mut(&number).expect("a port that waits to be plugged in has its plug")
+    }
+
+    /// A client or a connection has become a port. `None`: its plug was taken out meanwhile.
+    fn arrive(
+        &mut self,
+        number: usize,
+        port: AnyPort,
+        handle: &mut Handle<AnyPort>,
+    ) -> Option<Change> {
+        let plug = self.plugs.get_mut(&number)?;
         let name = plug.source.name_next(&plug.spec.name);
         let config = PortConfig { name: name.clone(), quota: plug.spec.quota };
-        match handle.add(config, port) {
+        Some(match handle.add(config, port) {
             Ok(id) => {
                 plug.ports.push(id);
                 Change::Came { name, done: "connected".to_owned(), warnings: Vec::new() }
             }
             Err(error) => Change::Failed(Failure { name, why: netlab::reason(&error) }),
-        }
+        })
     }
 
     /// Something has befallen a link: it may be a plug's device, or one for which a plug waits.
@@ -254,7 +314,7 @@ impl Plugs {
         handle: &mut Handle<AnyPort>,
         changes: &mut Vec<Change>,
     ) {
-        for plug in &mut self.plugs {
+        for plug in self.plugs.values_mut() {
             let Some(index) = plug.source.concerned(watch, event) else { continue };
             if index.take().is_some() {
                 for report in plug.ports.drain(..).filter_map(|port| handle.remove(port)) {
@@ -271,7 +331,7 @@ impl Plugs {
         let Event::Detached { port, name, error } = event else {
             return changes.push(Change::Switch(event));
         };
-        let plug = self.plugs.iter_mut().find(|plug| plug.ports.contains(&port));
+        let plug = self.plugs.values_mut().find(|plug| plug.ports.contains(&port));
         let left = plug.and_then(|plug| {
             plug.ports.retain(|other| *other != port);
             Some((plug.source.left()?, plug))
@@ -290,7 +350,7 @@ impl Plugs {
             return;
         }
         self.rings_watched = Instant::now();
-        for plug in self.plugs.iter().filter(|plug| plug.source.has_ring()) {
+        for plug in self.plugs.values().filter(|plug| plug.source.has_ring()) {
             for port in &plug.ports {
                 // The count is for reports; here it is the asking that matters.
                 let _ = handle.kernel_drops(*port);
@@ -327,7 +387,7 @@ impl Drop for Plugs {
 
 impl fmt::Debug for Plugs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.plugs.iter().map(|plug| (&plug.spec.name, &plug.ports));
+        let names = self.plugs.values().map(|plug| (&plug.spec.name, &plug.ports));
         f.debug_map().entries(names).finish()
     }
 }

@@ -21,9 +21,9 @@ struct Device<'a> {
 /// # Errors
 ///
 /// What the system said when it was asked for the devices.
-pub(super) fn find(plugs: &[Plug]) -> io::Result<Vec<Failure>> {
+pub(super) fn find<'a>(plugs: impl Iterator<Item = &'a Plug> + Clone) -> io::Result<Vec<Failure>> {
     // The kernel refuses a second descriptor of one TAP: without netdevs there is nothing to see.
-    if !plugs.iter().any(|plug| matches!(plug.source, Source::Device { .. })) {
+    if !plugs.clone().any(|plug| matches!(plug.source, Source::Device { .. })) {
         return Ok(Vec::new());
     }
     let mut namespaces: Vec<(Namespace, Vec<Link>)> = Vec::new();
