@@ -82,9 +82,12 @@ copy() {
 }
 
 # Prints the first test that noticed something; nothing if none did. Fails if it does not compile.
+# Most are noticed by the tests at the foot of their own file, $1: so those come first.
 noticed() {
-    local tests
-    for tests in '-p uswitch --lib' '-p uswitch-tests --test stories --test sim'; do
+    local tests module=${1#switch/src/}
+    module=${module%.rs}
+    for tests in "-p uswitch --lib ${module//\//::}::" '-p uswitch --lib' \
+        '-p uswitch-tests --test stories --test sim'; do
         # shellcheck disable=SC2086
         (cd "$tree" && cargo test --quiet $tests --no-run) >"$log" 2>&1 || return 1
         # shellcheck disable=SC2086
@@ -110,7 +113,7 @@ try() {
     local by='' begin=$SECONDS verdict=killed
     if ! mutate "$1"; then
         verdict='DOES NOT APPLY'
-    elif ! by=$(noticed); then
+    elif ! by=$(noticed "${files[$1]}"); then
         verdict='DOES NOT COMPILE'
     elif [ -z "$by" ]; then
         verdict=SURVIVED
@@ -125,7 +128,7 @@ load
 mapfile -t chosen < <(choose "$@")
 [ ${#chosen[@]} -gt 0 ] || { echo "no such mutant" >&2; exit 2; }
 copy
-by=$(noticed) || { cat "$log"; exit 1; }
+by=$(noticed switch/src/lib.rs) || { cat "$log"; exit 1; }
 [ -z "$by" ] || { cat "$log"; echo "the tests fail without any mutant: $by" >&2; exit 1; }
 for number in "${chosen[@]}"; do try "$number"; done
 echo "${#chosen[@]} of ${#names[@]} mutants, $((${#chosen[@]} - problems)) killed, $SECONDS s"
