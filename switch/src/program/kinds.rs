@@ -22,11 +22,11 @@ pub(crate) fn list(json: bool) -> String {
 /// The kinds and their options, for the help of `--port`.
 pub(crate) fn options() -> String {
     let setting = |Setting { name, value, about, .. }: &Setting| {
-        format!("    {:<22}{about}", format!("{name}={value}"))
+        format!("    {:<21} {about}", format!("{name}={value}"))
     };
     let mut lines = Vec::new();
     for kind in KINDS {
-        lines.push(format!("  {:<24}{}", kind.form(), kind.about));
+        lines.push(format!("  {:<23} {}", kind.form(), kind.about));
         lines.extend(kind.options.iter().map(setting));
     }
     lines.push("  all of them have".to_owned());

@@ -30,7 +30,11 @@ pub const KINDS: &[Kind] = &[
         about: "a TAP, made if it is not there",
         example: "tap:tap0,netns=h1,mtu=9000",
         options: &[
-            setting("side", "auto|fd|netdev", "which side of the TAP is ours; the other is a VM's"),
+            setting(
+                "side",
+                "auto|fd|netdev",
+                "which side is ours; the other is a virtual machine's",
+            ),
             setting("owner", "USER", "who may attach to the TAP that side=netdev makes"),
             setting("mac", "ADDRESS", "MAC address of the host's end"),
             setting("queues", "N", "queues of the device, 1 to 256"),
@@ -41,7 +45,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "packet",
         words: &["DEVICE"],
-        about: "any network device: a veth, a card, the other side of a TAP",
+        about: "any network device: a veth, a card, a TAP's other side",
         example: "packet:veth0,netns=h1",
         options: &[HOST],
         parse: packet,
@@ -65,7 +69,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "veth",
         words: &["DEVICE"],
-        about: "a cable to a namespace or container: our end of a veth pair that is made",
+        about: "a veth pair, made: our end here, the other in a container",
         example: "veth:lab1,peer=eth0,netns=h1",
         options: &[
             setting("peer", "DEVICE", "name of the other end, which goes to netns="),
@@ -88,7 +92,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "stream",
         words: &["PATH"],
-        about: "a unix stream socket: QEMU's `-netdev stream`, passt; a port for each client",
+        about: "a stream socket, for QEMU and passt: a port for each client",
         example: "stream:/run/vm.sock",
         options: &[setting("connect", "on|off", "connect to a server there; off: we listen")],
         parse: stream,
@@ -96,7 +100,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "dgram",
         words: &["LOCAL", "REMOTE"],
-        about: "a pair of unix datagram sockets: QEMU's `-netdev dgram`, vfkit",
+        about: "a pair of datagram sockets, for QEMU and vfkit",
         example: "dgram:/run/switch.sock,/run/vm.sock",
         options: &[],
         parse: dgram,
@@ -104,7 +108,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "udp",
         words: &["LOCAL", "REMOTE"],
-        about: "Ethernet over UDP: QEMU's `-netdev dgram` and `-netdev socket,udp=`",
+        about: "Ethernet over UDP, for QEMU and others",
         example: "udp:127.0.0.1:5001,127.0.0.1:5002",
         options: &[],
         parse: udp,
@@ -112,7 +116,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "vde",
         words: &["FOLDER"],
-        about: "a VDE switch for its clients: vde_plug, QEMU's `-netdev vde`; a port for each",
+        about: "a VDE switch: vde_plug, QEMU; a port for each client",
         example: "vde:/run/vde.ctl",
         options: &[],
         parse: vde,
@@ -120,7 +124,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "pcap",
         words: &[],
-        about: "a capture that is played, and a file that records what leaves here",
+        about: "a capture that is played, a file that records what leaves",
         example: "pcap:in=yesterday.pcap,out=today.pcapng,speed=2x",
         options: &[
             setting("in", "FILE", "what is played, pcap or pcapng"),
@@ -336,7 +340,7 @@ pub struct MacvlanSpec {
 }
 
 const LOWER: Setting = setting("lower", "DEVICE", "the device on which it is made");
-const MODE: Setting = setting("mode", "bridge|vepa|private|passthru", "who there hears whom");
+const MODE: Setting = setting("mode", "MODE", "bridge, vepa, private or passthru: who hears whom");
 
 fn macvtap(fields: &mut Fields<'_>) -> Option<PortKind> {
     macvlan_spec(fields).map(PortKind::Macvtap)
