@@ -179,6 +179,11 @@ fn open_here(config: &TapConfig) -> Result<Tap, Fault> {
             Some(tun) if tun.tap && !tun.multi_queue && config.queues > 1 => {
                 return Err(Fault::SingleQueue);
             }
+            // The kernel would let us in beside those who hold it, and give each a part of what
+            // the host sends: frames would be missing there and here.
+            Some(tun) if tun.tap && tun.queues > 0 => {
+                return Err(Fault::Held(netlab::tun_holders(&config.name).unwrap_or_default()));
+            }
             Some(tun) if tun.tap => tun.multi_queue,
             Some(_) => return Err(Fault::IsTun),
             None => return Err(Fault::NotTap(link.kind.clone())),

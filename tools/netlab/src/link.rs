@@ -67,6 +67,9 @@ pub struct Tun {
     pub multi_queue: bool,
     /// A virtio-net header is in front of each frame.
     pub vnet_hdr: bool,
+    /// Descriptors that are attached to one with several queues; 0 for any other, of which the
+    /// kernel does not tell.
+    pub queues: u32,
     /// The user who may attach to it without further rights.
     pub owner: Option<u32>,
 }
@@ -407,6 +410,10 @@ impl Tun {
             let first = octets.first().copied().unwrap_or_default();
             match attribute.kind() {
                 IFLA_TUN_OWNER => tun.owner = octets.try_into().ok().map(u32::from_ne_bytes),
+                // Those that were switched off (TUNSETQUEUE) are attached all the same.
+                IFLA_TUN_NUM_QUEUES | IFLA_TUN_NUM_DISABLED_QUEUES => {
+                    tun.queues += octets.try_into().map_or(0, u32::from_ne_bytes);
+                }
                 IFLA_TUN_TYPE => tun.tap = libc::c_int::from(first) == libc::IFF_TAP,
                 IFLA_TUN_VNET_HDR => tun.vnet_hdr = first != 0,
                 IFLA_TUN_PERSIST => tun.persist = first != 0,
@@ -476,6 +483,8 @@ const IFLA_TUN_TYPE: u16 = 3;
 const IFLA_TUN_VNET_HDR: u16 = 5;
 const IFLA_TUN_PERSIST: u16 = 6;
 const IFLA_TUN_MULTI_QUEUE: u16 = 7;
+const IFLA_TUN_NUM_QUEUES: u16 = 8;
+const IFLA_TUN_NUM_DISABLED_QUEUES: u16 = 9;
 
 /// How often [`Links::wait_running`] looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);

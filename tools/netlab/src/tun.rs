@@ -139,8 +139,14 @@ mod tests {
         let mut links = namespace.links().unwrap();
         let tap = links.get("tap0").unwrap().unwrap();
         assert_eq!(tap.kind.as_deref(), Some("tun"));
-        let described =
-            Tun { tap: true, persist: true, multi_queue: true, vnet_hdr: false, owner: Some(1234) };
+        let described = Tun {
+            tap: true,
+            persist: true,
+            multi_queue: true,
+            vnet_hdr: false,
+            queues: 0,
+            owner: Some(1234),
+        };
         assert_eq!(tap.tun, Some(described));
         let tun = links.get("tun0").unwrap().unwrap();
         let described = Tun { persist: true, ..Tun::default() };
@@ -152,6 +158,30 @@ mod tests {
         links.delete("tap0").unwrap();
         assert_eq!(links.get("tap0").unwrap(), None);
         assert!(tap_persistent(&namespace, "a/b", None, false).is_err());
+    }
+
+    #[test]
+    fn descriptors_of_a_tap_with_several_queues_are_counted() {
+        test::root!();
+        let namespace = Namespace::new().unwrap();
+        tap_persistent(&namespace, "tap0", None, true).unwrap();
+        let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_MULTI_QUEUE;
+        let attach = || {
+            let attached = namespace.run(|| {
+                let tun = open_tun().unwrap();
+                sys::attach_tun(tun.as_fd(), "tap0", flags).unwrap();
+                tun
+            });
+            attached.unwrap()
+        };
+        let mut links = namespace.links().unwrap();
+        let mut queues = || links.expect("tap0").unwrap().tun.unwrap().queues;
+        let (one, other) = (attach(), attach());
+        assert_eq!(queues(), 2);
+        drop(one);
+        assert_eq!(queues(), 1);
+        drop(other);
+        assert_eq!(queues(), 0);
     }
 
     #[test]
