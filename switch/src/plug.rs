@@ -63,7 +63,9 @@ struct Plug {
     /// The ports of it that are plugged in.
     ports: Vec<PortId>,
     /// The device that was made for it, and goes with it.
-    _made: Option<Created>,
+    made: Option<Created>,
+    /// Whether that stays once all are plugged in.
+    stays: bool,
 }
 
 /// A port that is open.
@@ -181,10 +183,10 @@ impl Plugs {
             let number = self.next;
             self.next += 1;
             match open::open(spec, number, &self.tell, &mut self.watches) {
-                Ok(open::Outcome { source, opened, made }) => {
+                Ok(open::Outcome { source, opened, made, stays }) => {
                     self.opened.extend(opened.map(|opened| (number, opened)));
                     let (spec, ports) = (spec.clone(), Vec::new());
-                    self.plugs.insert(number, Plug { spec, source, ports, _made: made });
+                    self.plugs.insert(number, Plug { spec, source, ports, made, stays });
                 }
                 Err(why) => failures.push(Failure { name: spec.name.clone(), why }),
             }
@@ -233,6 +235,11 @@ impl Plugs {
         }
         for (number, id) in numbers.into_iter().zip(handle.add_all(ports)?) {
             self.plug(number).ports.push(id);
+        }
+        for plug in self.plugs.values_mut().filter(|plug| plug.stays) {
+            if let Some(made) = plug.made.take() {
+                made.keep();
+            }
         }
         let new = self.plugs.range(std::mem::replace(&mut self.told, self.next)..);
         for (_, plug) in new.filter(|(_, plug)| plug.ports.is_empty()) {

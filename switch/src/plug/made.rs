@@ -8,18 +8,21 @@ use netlab::{Created, Links, Namespace};
 /// What the mark begins with. `ip link` shows it as the alias.
 const MARK: &str = "made by uswitch, process ";
 
-/// Makes a device, in the place of one that was left behind.
+/// Makes a device, in the place of one that was left behind. If it cannot be finished it is removed
+/// at once.
 ///
 /// # Errors
 ///
-/// The name is taken by a device of somebody else, or what `make` said.
+/// The name is taken by a device of somebody else, or what `add` or `finish` said.
 pub(super) fn make(
     namespace: &Namespace,
     device: &str,
-    make: impl FnOnce(&mut Links) -> io::Result<()>,
+    add: impl FnOnce(&mut Links) -> io::Result<()>,
+    finish: impl FnOnce(&mut Links) -> io::Result<()>,
 ) -> io::Result<Created> {
     clear(namespace, device)?;
-    make(&mut namespace.links()?).map_err(|error| match netlab::errno(&error) {
+    let mut links = namespace.links()?;
+    add(&mut links).map_err(|error| match netlab::errno(&error) {
         Some(libc::EEXIST) => io::Error::new(
             io::ErrorKind::AlreadyExists,
             format!(
@@ -30,6 +33,7 @@ pub(super) fn make(
         _ => error,
     })?;
     let created = Created::new(namespace, device)?;
+    finish(&mut links)?;
     mark(namespace, device)?;
     Ok(created)
 }

@@ -39,6 +39,8 @@ pub(super) struct Outcome {
     pub(super) opened: Option<Opened>,
     /// The device that was made for it.
     pub(super) made: Option<Created>,
+    /// Whether that stays, once all ports have opened.
+    pub(super) stays: bool,
 }
 
 /// A plug that is to be opened.
@@ -86,7 +88,7 @@ impl Opening<'_> {
             return self.tap_netdev(tap);
         }
         match self.open_tap(tap) {
-            Ok(opened) => Ok(once(opened)),
+            Ok((opened, made)) => Ok(Outcome { made, stays: true, ..once(opened) }),
             // The other side is free, for a virtual machine has this one.
             Err(error) if error.is_held() && tap.side == Side::Auto => {
                 let held = without(&tap.device, &error.to_string());
@@ -102,7 +104,8 @@ impl Opening<'_> {
         }
     }
 
-    fn open_tap(&self, tap: &TapSpec) -> Result<Opened, TapError> {
+    /// With what is to be removed again if another port does not open, for it would stay.
+    fn open_tap(&self, tap: &TapSpec) -> Result<(Opened, Option<Created>), TapError> {
         let config = TapConfig {
             name: tap.device.clone(),
             netns: self.netns.clone(),
@@ -115,13 +118,18 @@ impl Opening<'_> {
         let done = if port.created() { "created" } else { "attached (it was there, and stays)" };
         let done = describe(done, port.mtu(), port.offloads());
         let warnings = port.warnings().to_vec();
-        Ok(Opened { config: config_of(self.spec), done, warnings, port: port.into() })
+        let stays = port.created() && config.persist;
+        let made = stays.then(|| Created::new(&self.namespace().ok()?, &tap.device).ok());
+        let config = config_of(self.spec);
+        Ok((Opened { config, done, warnings, port: port.into() }, made.flatten()))
     }
 
     /// A TAP whose descriptor is for a virtual machine, made if it is not there.
     fn tap_netdev(self, tap: &TapSpec) -> Result<Outcome, String> {
-        let there = self.links().and_then(|mut links| links.get(&tap.device)).map_err(reason)?;
-        let mut done = "served from its netdev, waiting for who attaches to it";
+        let namespace = self.namespace().map_err(reason)?;
+        let mut links = namespace.links().map_err(reason)?;
+        let there = links.get(&tap.device).map_err(reason)?;
+        let (mut made, stays) = (None, tap.persist != Some(false));
         match there {
             Some(link) if !link.tun.as_ref().is_some_and(|tun| tun.tap) => {
                 let kind = link.kind.as_deref().unwrap_or("hardware").to_owned();
@@ -134,19 +142,20 @@ impl Opening<'_> {
             Some(_) => {}
             None => {
                 let owner = tap.owner.as_deref().map(user).transpose()?;
-                let netns = self.netns.clone().map_or_else(Namespace::current, Ok);
-                let made = netns.and_then(|netns| {
-                    netlab::tap_persistent(&netns, &tap.device, owner, false)?;
-                    if let Some(mac) = tap.mac {
-                        netns.links()?.set_mac(&tap.device, mac.octets())?;
-                    }
-                    Ok(())
-                });
-                made.map_err(reason)?;
-                done = "created (it stays), served from its netdev for who attaches to it";
+                let created = netlab::tap_persistent(&namespace, &tap.device, owner, false)
+                    .and_then(|()| Created::new(&namespace, &tap.device));
+                made = Some(created.map_err(reason)?);
             }
         }
-        self.netdev(&tap.device, Host::Drop, None, done)
+        let set_mac = |mac: Mac| links.set_mac(&tap.device, mac.octets());
+        tap.mac.map_or(Ok(()), set_mac).map_err(reason)?;
+        let done = match (&made, stays) {
+            (None, _) => "served from its netdev, waiting for who attaches to it",
+            (_, true) => "created (it stays), served from its netdev for who attaches to it",
+            (_, false) => "created, served from its netdev for who attaches to it",
+        };
+        let outcome = self.netdev(&tap.device, Host::Drop, made, done)?;
+        Ok(Outcome { stays, ..outcome })
     }
 
     fn packet(self, packet: &PacketSpec) -> Result<Outcome, String> {
@@ -173,11 +182,10 @@ impl Opening<'_> {
     fn macvlan(self, macvlan: &MacvlanSpec) -> Result<Outcome, String> {
         let MacvlanSpec { device, lower, mode, mac } = macvlan;
         let lower = lower.as_deref().expect("a macvlan without one is refused as it is read");
-        let make = |links: &mut Links| {
-            links.add_macvlan(device, lower, *mode)?;
-            mac.map_or(Ok(()), |mac| links.set_mac(device, mac.octets()))
-        };
-        let made = self.make(device, make)?;
+        let add = |links: &mut Links| links.add_macvlan(device, lower, *mode);
+        let finish =
+            |links: &mut Links| mac.map_or(Ok(()), |mac| links.set_mac(device, mac.octets()));
+        let made = self.make(device, add, finish)?;
         self.netdev(device, Host::Drop, Some(made), &format!("created on {lower}"))
     }
 
@@ -187,18 +195,15 @@ impl Opening<'_> {
         let far = self.netns.clone();
         let here = Opening { netns: None, ..self };
         let mtu = here.spec.mtu;
-        let make = |links: &mut Links| {
-            links.add_veth(device, far.as_ref(), peer)?;
-            let finish = || -> io::Result<()> {
-                let mut there = far.as_ref().map_or_else(Links::here, Namespace::links)?;
-                mtu.map_or(Ok(()), |mtu| there.set_mtu(peer, mtu))?;
-                mac.map_or(Ok(()), |mac| there.set_mac(peer, mac.octets()))?;
-                there.set_up(peer)?;
-                addresses.iter().try_for_each(|address| there.add_address(peer, *address))
-            };
-            finish().inspect_err(|_| drop(links.delete(device)))
+        let add = |links: &mut Links| links.add_veth(device, far.as_ref(), peer);
+        let finish = |_: &mut Links| {
+            let mut there = far.as_ref().map_or_else(Links::here, Namespace::links)?;
+            mtu.map_or(Ok(()), |mtu| there.set_mtu(peer, mtu))?;
+            mac.map_or(Ok(()), |mac| there.set_mac(peer, mac.octets()))?;
+            there.set_up(peer)?;
+            addresses.iter().try_for_each(|address| there.add_address(peer, *address))
         };
-        let made = here.make(device, make)?;
+        let made = here.make(device, add, finish)?;
         here.netdev(device, Host::Drop, Some(made), &format!("created with {peer}"))
     }
 
@@ -210,7 +215,7 @@ impl Opening<'_> {
         let (side, owner, queues, persist) = (Side::Descriptor, None, 1, None);
         let tap = TapSpec { device, side, owner, mac, queues, persist };
         let opened = self.open_tap(&tap);
-        let mut opened = opened.map_err(|error| without(&tap.device, &error.to_string()))?;
+        let (mut opened, _) = opened.map_err(|error| without(&tap.device, &error.to_string()))?;
         let mut links = self.links().map_err(reason)?;
         for address in addresses {
             match links.add_address(&tap.device, *address) {
@@ -231,7 +236,12 @@ impl Opening<'_> {
             let listener = Listener::bind(&config).map_err(|error| error.to_string())?;
             let accept = |listener: &mut Listener| Ok(listener.accept()?.map(AnyPort::from));
             let source = Source::listen(self.number, self.tell, listener, accept);
-            return Ok(Outcome { source: source.map_err(reason)?, opened: None, made: None });
+            return Ok(Outcome {
+                source: source.map_err(reason)?,
+                opened: None,
+                made: None,
+                stays: false,
+            });
         }
         let port = match stream::connect(&config) {
             Ok(port) => Some(port),
@@ -241,7 +251,7 @@ impl Opening<'_> {
         let again = move || stream::connect(&config).ok().map(AnyPort::from);
         let source = Source::connect(self.number, self.tell, port.is_some(), again);
         let opened = port.map(|port| self.opened(port, format!("connected, MTU {mtu}")));
-        Ok(Outcome { source: source.map_err(reason)?, opened, made: None })
+        Ok(Outcome { source: source.map_err(reason)?, opened, made: None, stays: false })
     }
 
     fn dgram(self, dgram: &DgramSpec) -> Result<Outcome, String> {
@@ -267,7 +277,7 @@ impl Opening<'_> {
         let vde = vde.map_err(|error| error.to_string())?;
         let accept = |vde: &mut Vde| Ok(vde.accept()?.map(AnyPort::from));
         let source = Source::listen(self.number, self.tell, vde, accept).map_err(reason)?;
-        Ok(Outcome { source, opened: None, made: None })
+        Ok(Outcome { source, opened: None, made: None, stays: false })
     }
 
     fn pcap(self, pcap: &PcapSpec) -> Result<Outcome, String> {
@@ -281,7 +291,7 @@ impl Opening<'_> {
         let done = played.into_iter().chain(recorded).collect::<Vec<_>>().join(", ");
         let playing = if pcap.input.is_some() { Playing::On } else { Playing::Over };
         let source = Source::Pcap(port.status(), playing);
-        Ok(Outcome { source, opened: Some(self.opened(port, done)), made: None })
+        Ok(Outcome { source, opened: Some(self.opened(port, done)), made: None, stays: false })
     }
 
     fn opened(&self, port: impl Into<AnyPort>, done: String) -> Opened {
@@ -317,17 +327,23 @@ impl Opening<'_> {
             opened.done = format!("{done}, {}", opened.done);
         }
         let source = Source::Device { device, watch, index: Some(index) };
-        Ok(Outcome { source, opened: Some(opened), made })
+        Ok(Outcome { source, opened: Some(opened), made, stays: false })
     }
 
-    /// Makes a device that goes with the plug.
+    /// Makes a device that goes with the plug, and at once if it cannot be finished.
     fn make(
         &self,
         device: &str,
-        make: impl FnOnce(&mut Links) -> io::Result<()>,
+        add: impl FnOnce(&mut Links) -> io::Result<()>,
+        finish: impl FnOnce(&mut Links) -> io::Result<()>,
     ) -> Result<Created, String> {
-        let namespace = self.netns.clone().map_or_else(Namespace::current, Ok);
-        namespace.and_then(|namespace| made::make(&namespace, device, make)).map_err(reason)
+        let namespace = self.namespace().map_err(reason)?;
+        made::make(&namespace, device, add, finish).map_err(denied)
+    }
+
+    /// The plug's namespace.
+    fn namespace(&self) -> io::Result<Namespace> {
+        self.netns.clone().map_or_else(Namespace::current, Ok)
     }
 
     /// The links of the plug's namespace.
@@ -375,7 +391,7 @@ fn stable_mac(name: &str) -> Mac {
 
 /// A port that comes once.
 fn once(opened: Opened) -> Outcome {
-    Outcome { source: Source::Descriptor, opened: Some(opened), made: None }
+    Outcome { source: Source::Descriptor, opened: Some(opened), made: None, stays: false }
 }
 
 fn config_of(spec: &PortSpec) -> PortConfig {
@@ -401,6 +417,18 @@ fn user(text: &str) -> Result<u32, String> {
 
 fn reason(error: io::Error) -> String {
     netlab::reason(&error)
+}
+
+/// Why a device was not made.
+fn denied(error: io::Error) -> String {
+    let help = match netlab::errno(&error) {
+        Some(libc::EPERM) => {
+            "; CAP_NET_ADMIN is needed for that: run this with sudo, or give the program the right \
+             with `sudo setcap cap_net_admin,cap_net_raw+ep $(command -v uswitch)`"
+        }
+        _ => "",
+    };
+    reason(error) + help
 }
 
 /// The sentence without the name at its head: the port's name will stand there.

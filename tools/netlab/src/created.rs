@@ -15,6 +15,7 @@ pub struct Created {
     /// Its number, for it may be renamed meanwhile.
     index: u32,
     kind: String,
+    kept: bool,
 }
 
 impl Created {
@@ -30,7 +31,12 @@ impl Created {
             let text = format!("link `{link}` is hardware and was not made by anybody");
             return Err(refused(io::ErrorKind::InvalidInput, text));
         };
-        Ok(Created { namespace: namespace.clone(), index: found.index, kind })
+        Ok(Created { namespace: namespace.clone(), index: found.index, kind, kept: false })
+    }
+
+    /// Lets the link stay.
+    pub fn keep(mut self) {
+        self.kept = true;
     }
 
     fn delete(&self) -> io::Result<()> {
@@ -46,8 +52,10 @@ impl Created {
 
 impl Drop for Created {
     fn drop(&mut self) {
-        // Nobody is there to be told; what is left can be seen and deleted by anybody.
-        let _ = self.delete();
+        if !self.kept {
+            // Nobody is there to be told; what is left can be seen and deleted by anybody.
+            let _ = self.delete();
+        }
     }
 }
 
@@ -68,6 +76,14 @@ mod tests {
         let names: Vec<_> = links.list().unwrap().into_iter().map(|link| link.name).collect();
         assert_eq!(names, ["lo", "d", "a"]);
         assert_eq!(other.links().unwrap().get("b").unwrap(), None);
+    }
+
+    #[test]
+    fn link_that_is_kept_stays() {
+        test::root!();
+        let (one, _other) = test::pair();
+        Created::new(&one, "a").unwrap().keep();
+        assert!(one.links().unwrap().get("a").unwrap().is_some());
     }
 
     #[test]
