@@ -159,6 +159,8 @@ fn check_twice(ports: &[PortSpec], faults: &mut Faults) {
     let mut names = BTreeSet::new();
     let mut told = BTreeSet::new();
     for PortSpec { name, netns, kind, .. } in ports {
+        // A veth's netns= is where its other end goes.
+        let netns = netns.as_ref().filter(|_| !matches!(kind, PortKind::Veth(_)));
         let device = kind.device().map(|device| (netns, device));
         if let Some((netns, device)) = device.filter(|device| !devices.insert(*device)) {
             if told.insert((netns, device)) {

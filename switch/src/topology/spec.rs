@@ -79,7 +79,7 @@ impl FromStr for PortSpec {
             fields.faults.push(format!("{missing} is missing: it is written {form}"));
         }
         let port = (kind.parse)(&mut fields);
-        let name = fields.parse("name", |name| check_name(name, "name", PORT_NAME_MAX, &[]));
+        let name = fields.parse("name", |name| check_name(name, "name", PORT_NAME_MAX, &['/']));
         let quota = fields.parse("quota", |text| number(text, "quota", 1..=u32::MAX));
         let netns = fields.text("netns");
         let mtu = fields.parse("mtu", |text| number(text, "mtu", MTU_RANGE));
@@ -191,7 +191,7 @@ impl Fields<'_> {
             return None;
         }
         let name = kind.name();
-        check_name(&name, "port's name", PORT_NAME_MAX, &[])
+        check_name(&name, "port's name", PORT_NAME_MAX, &['/'])
             .map_err(|fault| self.faults.push(format!("{fault}; give it another with name=")))
             .ok()
     }
