@@ -78,12 +78,14 @@ fn sees(
         return Ok(None);
     }
     let below = &other.link.name;
-    Ok(Some(match one.link.kind.as_deref() {
-        Some("veth") => format!(
+    // What stands on the end of a cable is of another kind.
+    let cable = [&one.link, &other.link].iter().all(|link| link.kind.as_deref() == Some("veth"));
+    Ok(Some(match cable {
+        true => format!(
             "`{name}` and `{below}` (port `{port}`) are the two ends of one cable: frames would \
              run round in it; give the other end to a host"
         ),
-        _ => format!(
+        false => format!(
             "`{name}` and `{below}` (port `{port}`) are one upon the other: what goes out by one \
              comes in by the other; leave one of the two out"
         ),
