@@ -28,7 +28,7 @@ use nix::{
             AddressFamily, SetSockOpt, SockFlag, SockType, UnixAddr, bind, connect, setsockopt,
             socket, sockopt,
         },
-        stat::{FileStat, SFlag, fstatat},
+        stat::{FileStat, SFlag, fstatat, stat},
     },
     unistd::{UnlinkatFlags, unlinkat},
 };
@@ -93,6 +93,10 @@ impl Place {
         match connect(socket.as_raw_fd(), &self.address) {
             Ok(()) => Ok(socket),
             Err(Errno::ENOENT) => Err(fail(Fault::Nobody)),
+            // The kernel says the same of a file that is no socket (unix_find_bsd()).
+            Err(Errno::ECONNREFUSED) if stat(&self.path).is_ok_and(|file| !is_socket(&file)) => {
+                Err(fail(Fault::NotSocket))
+            }
             Err(Errno::ECONNREFUSED) => Err(fail(Fault::Stale)),
             Err(Errno::EPROTOTYPE) => Err(fail(Fault::OtherKind)),
             Err(Errno::EAGAIN) => Err(fail(Fault::Busy)),
