@@ -147,16 +147,20 @@ impl Macvtap {
             ));
         }
         let link = find(links, name)?;
-        if let Some(mode) = link.macvlan.filter(|mode| *mode != MacvlanMode::Passthru) {
-            self.warnings.push(format!(
-                "in mode {mode} it receives groups and what is for its own address, {}: one \
-                 station behind the switch may have that; mode=passthru receives all",
-                link.mac.map(|octets| Mac::new(octets).to_string()).unwrap_or_default()
-            ));
-        }
+        self.warnings.extend(hears_its_own(&link));
         (self.mtu, self.drops) = (link.mtu, kernel_drops(&link));
         Ok(())
     }
+}
+
+/// What is to be said of a macvlan or macvtap that does not receive all.
+pub(super) fn hears_its_own(link: &Link) -> Option<String> {
+    let mode = link.macvlan.filter(|mode| *mode != MacvlanMode::Passthru)?;
+    let mac = link.mac.map(|octets| Mac::new(octets).to_string()).unwrap_or_default();
+    Some(format!(
+        "in mode {mode} it receives groups and what is for its own address, {mac}: one station \
+         behind the switch may have that; mode=passthru receives all"
+    ))
 }
 
 impl Port for Macvtap {

@@ -34,7 +34,11 @@ use nix::sys::socket::{
     sockopt::{RcvBuf, RcvBufForce, SndBuf, SndBufForce},
 };
 
-use crate::{offload::VNET_HEADER_LEN, port::Port, sys};
+use crate::{
+    offload::VNET_HEADER_LEN,
+    port::{Port, macvtap::hears_its_own},
+    sys,
+};
 
 mod drops;
 mod host;
@@ -243,6 +247,7 @@ fn open_here(
         device_drops_before: link.counters.tx_dropped,
         _taken: taken,
     };
+    warnings.extend(hears_its_own(&link));
     Ok(Packet { ring, shared: Arc::new(shared), warnings })
 }
 
