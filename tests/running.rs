@@ -1,9 +1,9 @@
 //! Programs that run beside a test, and end with it.
 
 use std::{
-    io::Read,
+    io::{BufRead, BufReader, Read},
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
 };
 
 use serde_json::Value;
@@ -32,7 +32,11 @@ impl Drop for Running {
 }
 
 /// The program `uswitch` while it runs.
-pub struct Program(Running);
+pub struct Program {
+    running: Running,
+    /// Where it speaks.
+    said: BufReader<ChildStderr>,
+}
 
 impl Program {
     /// The program behind a shell that lays its descriptors: readiness to our pipe, all that it
@@ -59,12 +63,25 @@ impl Program {
             running.0.stderr.as_mut().unwrap().read_to_string(&mut text).unwrap();
             panic!("the program is not ready: {text}");
         }
-        Program(running)
+        let said = BufReader::new(running.0.stderr.take().unwrap());
+        Program { running, said }
     }
 
     /// Sends it a signal, named as `kill` names it.
     pub fn signal(&self, name: &str) {
-        self.0.signal(name);
+        self.running.signal(name);
+    }
+
+    /// Asks it what it has counted so far.
+    ///
+    /// # Panics
+    ///
+    /// If what it says is no report.
+    pub fn report(&mut self) -> Value {
+        self.signal("-USR1");
+        let mut text = String::new();
+        self.said.read_line(&mut text).unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
     }
 
     /// Waits for its end: how it ended, and what it said.
@@ -74,8 +91,8 @@ impl Program {
     /// If that is no text.
     pub fn ended(mut self) -> (ExitStatus, String) {
         let mut text = String::new();
-        self.0.0.stderr.as_mut().unwrap().read_to_string(&mut text).unwrap();
-        (self.0.0.wait().unwrap(), text)
+        self.said.read_to_string(&mut text).unwrap();
+        (self.running.0.wait().unwrap(), text)
     }
 
     /// Ends it and checks its accounts.
