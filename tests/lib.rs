@@ -1,5 +1,6 @@
 //! What the tests share: the program, built before it is run, the check that a test which needs
-//! privilege has it, programs that end with the test ([`running`]), frames from files
+//! privilege has it, programs that end with the test ([`running`]), numbered frames none of which
+//! may be lost ([`mod@stream`]), frames from files
 //! ([`captures`]), frames to be cut ([`sample`]), and a switch that the test moves by hand
 //! ([`mod@bench`]).
 
@@ -9,6 +10,7 @@ pub mod exchange;
 pub mod running;
 #[path = "../switch/src/offload/sample.rs"]
 pub mod sample;
+pub mod stream;
 
 use std::{env, path::PathBuf, process::Command, sync::OnceLock};
 

@@ -112,8 +112,12 @@ impl Program {
     }
 }
 
-/// The equations in the head comment of stats.rs.
-fn check_accounts(total: &Value) {
+/// Checks the equations in the head comment of stats.rs.
+///
+/// # Panics
+///
+/// If they do not hold.
+pub fn check_accounts(total: &Value) {
     let count = |counter: Counter| total[counter.name()].as_u64().unwrap();
     let drops = |on_the_way_out: bool| {
         let drops = Counter::ALL.iter().filter(|counter| counter.is_drop());

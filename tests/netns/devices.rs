@@ -23,7 +23,6 @@ use uswitch_tests::{
 use crate::{
     child,
     lab::{Lab, Plan, TAP, eventually, tap_in},
-    stream::Stream,
 };
 
 /// The one event that there is to be: this host's port left.
@@ -42,7 +41,7 @@ fn device_deleted_under_traffic_costs_nobody_else_a_frame() {
     }
     for workers in [1, 2] {
         let mut lab = Lab::new(&Plan::quiet(4).workers(workers));
-        let mut stream = Stream::new(&lab, 0, 1);
+        let mut stream = lab.stream(0, 1);
         // One that also speaks, and one that only listens.
         for victim in [3, 2] {
             let socket = lab.hosts[victim].socket();
@@ -71,7 +70,7 @@ fn namespace_deleted_under_traffic_costs_nobody_else_a_frame() {
     cradle.links().unwrap().move_to(TAP, &home).unwrap();
     home.links().unwrap().set_up(TAP).unwrap();
     lab.plug(home, tap);
-    let mut stream = Stream::new(&lab, 0, 1);
+    let mut stream = lab.stream(0, 1);
     stream.beside(|| {
         // The last to hold it: the kernel takes it down with all that is in it.
         lab.hosts[2].namespace = cradle.clone();
@@ -107,7 +106,7 @@ fn host_that_was_down_for_a_while_is_served_again() {
         return;
     }
     let lab = Lab::new(&Plan::quiet(3).workers(2));
-    let mut stream = Stream::new(&lab, 0, 1);
+    let mut stream = lab.stream(0, 1);
     let mut links = lab.hosts[2].namespace.links().unwrap();
     for round in 1..=3 {
         stream.beside(|| {

@@ -21,6 +21,7 @@ use uswitch::{
     switch::{self, Event, Handle, PortConfig, PortReport, Report, SwitchConfig},
 };
 pub use uswitch_tests::exchange::PATIENCE;
+use uswitch_tests::stream::Stream;
 
 /// What every host calls its end.
 pub const TAP: &str = "tap0";
@@ -159,6 +160,11 @@ impl Lab {
     /// A socket at every host.
     pub fn sockets(&self) -> Vec<FrameSocket> {
         self.hosts.iter().map(Host::socket).collect()
+    }
+
+    /// Numbered frames from one host to another.
+    pub fn stream(&self, from: usize, to: usize) -> Stream {
+        Stream::new(self.hosts[from].socket(), self.hosts[to].socket())
     }
 
     /// What the switch reports of a host's port, that is still there.

@@ -11,5 +11,4 @@ mod packet;
 mod program;
 mod segments;
 mod stations;
-mod stream;
 mod traffic;

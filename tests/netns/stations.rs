@@ -14,7 +14,6 @@ use uswitch_tests::{
 use crate::{
     child::alone,
     lab::{Lab, PATIENCE, Plan, TAP, eventually},
-    stream::Stream,
 };
 
 const NOTHING: [Vec<u8>; 0] = [];
@@ -115,7 +114,7 @@ fn flood_of_addresses_costs_its_own_port_alone() {
     let hello = frame(BROADCAST, station(3), b"send it to me");
     lab.hosts[sink].socket().send(&hello).unwrap();
     assert_eq!(near.recv(PATIENCE).unwrap(), Some(hello), "the sink is known");
-    let mut stream = Stream::new(&lab, from, to);
+    let mut stream = lab.stream(from, to);
     let resident = resident_octets();
     let sent = stream.beside(|| {
         let mut sent = 0;

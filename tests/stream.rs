@@ -6,9 +6,8 @@ use std::{
 };
 
 use netlab::FrameSocket;
-use uswitch_tests::exchange::{BROADCAST, frame, station};
 
-use crate::lab::{Lab, PATIENCE};
+use crate::exchange::{BROADCAST, PATIENCE, frame, station};
 
 /// Frames on their way at the most: far fewer than a TAP has room for (500), so that none is lost
 /// for want of it.
@@ -32,9 +31,12 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Between these two, to whom nobody else is to send from [`SENDER`].
-    pub fn new(lab: &Lab, from: usize, to: usize) -> Stream {
-        let (near, far) = (lab.hosts[from].socket(), lab.hosts[to].socket());
+    /// Between these two, to whom nobody else is to send as the stream's sender does.
+    ///
+    /// # Panics
+    ///
+    /// If a frame is lost or overtaken, as all of these.
+    pub fn new(near: FrameSocket, far: FrameSocket) -> Stream {
         // So the switch knows where the receiver is.
         far.send(&frame(BROADCAST, RECEIVER, b"I am here")).unwrap();
         let mut stream = Stream { near, far, sent: 0, received: 0 };
@@ -45,6 +47,10 @@ impl Stream {
     }
 
     /// Sends so many more, and returns when all have arrived.
+    ///
+    /// # Panics
+    ///
+    /// If one does not arrive in its turn.
     pub fn run(&mut self, frames: u64) {
         let last = self.received + frames;
         while self.received < last {
@@ -62,6 +68,10 @@ impl Stream {
     }
 
     /// Goes on while `work` is done, and for a hundred frames after that.
+    ///
+    /// # Panics
+    ///
+    /// If a frame does not arrive in its turn.
     pub fn beside<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
