@@ -492,6 +492,20 @@ mod tests {
     }
 
     #[test]
+    fn a_veth_is_not_where_its_other_end_goes() {
+        let port = |specs: [&str; 2]| Words {
+            port: specs.map(str::to_owned).to_vec(),
+            ..Words::default()
+        };
+        let topology = resolve(&port(["veth:a,peer=b,netns=h1", "packet:a,netns=h1,name=c"]));
+        assert_eq!(topology.ports.len(), 2);
+        for twice in ["packet:a", "veth:a,peer=b,netns=h2"] {
+            let found = faults(&port(["veth:a,peer=b,netns=h1", twice]));
+            assert_eq!(found, ["the device `a` is given twice"]);
+        }
+    }
+
+    #[test]
     fn a_device_may_be_in_two_namespaces_but_a_name_only_once() {
         let port = |texts: [&str; 2]| Words {
             port: texts.map(str::to_owned).to_vec(),

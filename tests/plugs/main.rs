@@ -3,6 +3,7 @@
 //! test.
 
 mod devices;
+mod kinds;
 mod lab;
 mod loops;
 mod made;

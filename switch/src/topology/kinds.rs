@@ -355,7 +355,10 @@ fn macvlan(fields: &mut Fields<'_>) -> Option<PortKind> {
 fn macvlan_spec(fields: &mut Fields<'_>) -> Option<MacvlanSpec> {
     let device = fields.word(0, check_device);
     let lower = fields.parse("lower", check_device);
-    let mode = fields.parse("mode", |text| text.parse().map_err(|e| format!("mode `{text}`: {e}")));
+    let mode = fields.parse("mode", |text| text.parse().map_err(|error| format!("{error}")));
+    if mode.is_some() && lower.is_none() && !fields.has("lower") {
+        fields.faults.push("mode= goes with lower=: one that is there already has its mode");
+    }
     let mac = fields.parse("mac", parse_mac);
     let mode = mode.unwrap_or(MacvlanMode::Bridge);
     Some(MacvlanSpec { device: device?, lower, mode, mac })
@@ -495,6 +498,9 @@ fn pcap(fields: &mut Fields<'_>) -> Option<PortKind> {
     if input.is_none() && output.is_none() {
         fields.faults.push("it needs in=FILE to play, or out=FILE to record, or both");
         return None;
+    }
+    if input == output {
+        fields.faults.push("in= and out= are one file: what is to be played would be written over");
     }
     Some(PortKind::Pcap(PcapSpec { input, output, speed: speed.unwrap_or(Speed::Original(1.0)) }))
 }

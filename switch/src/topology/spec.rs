@@ -177,9 +177,14 @@ impl Fields<'_> {
         })
     }
 
+    /// Whether an option was given, be it well or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     /// An option without which this kind of port cannot be.
     pub(super) fn require<T>(&mut self, value: Option<T>, name: &str, why: &str) -> Option<T> {
-        if value.is_none() && !self.values.contains_key(name) {
+        if value.is_none() && !self.has(name) {
             self.faults.push(format!("option `{name}` is missing: {why}"));
         }
         value
@@ -187,7 +192,7 @@ impl Fields<'_> {
 
     /// What a port is called that was given no name.
     fn name_of(&mut self, kind: &PortKind) -> Option<String> {
-        if self.values.contains_key("name") {
+        if self.has("name") {
             return None;
         }
         let name = kind.name();
@@ -249,12 +254,17 @@ pub(super) fn parse_mac(text: &str) -> Result<Mac, String> {
 
 #[cfg(test)]
 mod tests {
+    use netlab::MacvlanMode;
     use proptest::prelude::*;
 
     use super::{
-        super::kinds::{Side, TapSpec},
+        super::kinds::{
+            DgramSpec, HostSpec, MacvlanSpec, PacketSpec, PcapSpec, Side, StreamSpec, TapSpec,
+            UdpSpec, VdeSpec, VethSpec,
+        },
         *,
     };
+    use crate::port::pcap::Speed;
 
     #[track_caller]
     fn tap(text: &str) -> (PortSpec, TapSpec) {
@@ -330,6 +340,67 @@ mod tests {
             ("t,mac=00:00:00:00:00:00", "mac 00:00:00:00:00:00 is nobody's address"),
             ("t,persist=yes", "persist `yes` is neither `on` nor `off`"),
             ("t,name=a b", "the name `a b` has a ' ' in it"),
+            ("t,name=a/b", "the name `a/b` has a '/' in it"),
+            ("t,side=left", "side `left` is neither `auto`, `fd` nor `netdev`"),
+            ("t,owner=root", "owner= goes with side=netdev: a TAP of ours is held by us"),
+            (
+                "t,side=netdev,queues=2",
+                "queues= goes with the descriptor side: leave it out, or side=netdev",
+            ),
+            ("packet:", "the device name is empty"),
+            ("packet:p,host=maybe", "host `maybe` is neither `drop` nor `keep`"),
+            (
+                "packet:p,peer=x",
+                "there is no option `peer`; a packet has: host, netns, mtu, name, quota",
+            ),
+            (
+                "macvlan:m",
+                "option `lower` is missing: one that is there already is `packet:DEVICE`",
+            ),
+            ("macvlan:m,lower=a/b", "the device name `a/b` has a '/' in it"),
+            (
+                "macvtap:m,lower=e,mode=source",
+                "`source` is no mode of a macvlan: bridge, vepa, private and passthru are",
+            ),
+            (
+                "macvtap:m,mode=vepa",
+                "mode= goes with lower=: one that is there already has its mode",
+            ),
+            (
+                "veth:v",
+                "option `peer` is missing: it names the other end, as in peer=eth0,netns=h1",
+            ),
+            (
+                "host:h,addr=10.0.0.1/33",
+                "addr `10.0.0.1/33`: a prefix is an address and a length in bits, as in \
+                 10.0.0.1/24 or fd00::1/64",
+            ),
+            ("stream:", "the path is empty"),
+            ("stream:a\0b", "the path has a zero octet in it"),
+            ("stream:a,connect=yes", "connect `yes` is neither `on` nor `off`"),
+            (
+                "stream:/run/a b.sock",
+                "the port's name `a b` has a ' ' in it; give it another with name=",
+            ),
+            ("dgram:a", "REMOTE is missing: it is written dgram:LOCAL,REMOTE"),
+            ("udp:127.0.0.1:1", "REMOTE is missing: it is written udp:LOCAL,REMOTE"),
+            (
+                "udp:localhost:1,127.0.0.1:2",
+                "`localhost:1` is no address with a port, as in 127.0.0.1:5001",
+            ),
+            ("vde:", "the path is empty"),
+            ("vde:/", "the port's name `/` has a '/' in it; give it another with name="),
+            ("pcap:", "it needs in=FILE to play, or out=FILE to record, or both"),
+            ("pcap:speed=2x", "it needs in=FILE to play, or out=FILE to record, or both"),
+            (
+                "pcap:in=a,speed=fast",
+                "a speed is `original`, a factor above 0 as in `2x` or `0.5x`, frames a second as \
+                 in `1000`, or `top`",
+            ),
+            (
+                "pcap:in=a,out=a",
+                "in= and out= are one file: what is to be played would be written over",
+            ),
         ];
         for (text, sentence) in cases {
             let faults = text.parse::<PortSpec>().expect_err(text);
@@ -341,6 +412,124 @@ mod tests {
     fn all_faults_of_a_spec_are_told_at_once() {
         let faults = "a/b,colour=red,mtu=1,queues=x,quota=0,".parse::<PortSpec>().unwrap_err();
         assert_eq!(faults.iter().count(), 6, "{faults}");
+    }
+
+    #[test]
+    fn every_option_of_every_kind_needs_a_value_once() {
+        for kind in KINDS {
+            for setting in kind.options.iter().chain(COMMON) {
+                let name = setting.name;
+                let faults = |options: &str| {
+                    let words = vec!["127.0.0.1:1"; kind.words.len()].join(",");
+                    let comma = if kind.words.is_empty() { "" } else { "," };
+                    let text = format!("{}:{words}{comma}{options}", kind.name);
+                    text.parse::<PortSpec>().expect_err(&text).to_string()
+                };
+                assert!(faults(name).contains(&format!("option `{name}` needs a value: {name}=")));
+                let twice = faults(&format!("{name}=\t,{name}=\t"));
+                let once = format!("option `{name}` is given twice");
+                assert_eq!(twice.contains(&once), !setting.many, "{}: {twice}", kind.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_of_every_kind_arrives() {
+        let kind = |text: &str| {
+            let spec: PortSpec = text.parse().unwrap_or_else(|faults| panic!("{text}: {faults}"));
+            let common = (&*spec.name, spec.quota, spec.netns.as_deref(), spec.mtu);
+            assert_eq!(common, ("n", Some(7), Some("h1"), Some(1400)), "{text}");
+            spec.kind
+        };
+        let mac = Some(Mac::new([2, 0, 0, 0, 0, 10]));
+        let device = "d".to_owned();
+        let lower = Some("e".to_owned());
+        let addresses = || vec!["10.0.0.1/24".parse().unwrap(), "fd00::1/64".parse().unwrap()];
+        let macvlan =
+            |mode| MacvlanSpec { device: device.clone(), lower: lower.clone(), mode, mac };
+        let given = "mac=02:00:00:00:00:0a,netns=h1,quota=7,mtu=1400,name=n";
+        let common = "netns=h1,quota=7,mtu=1400,name=n";
+        let cases = [
+            (
+                format!("tap:d,side=netdev,owner=me,persist=off,{given}"),
+                PortKind::Tap(TapSpec {
+                    device: device.clone(),
+                    side: Side::Netdev,
+                    owner: Some("me".into()),
+                    mac,
+                    queues: 1,
+                    persist: Some(false),
+                }),
+            ),
+            (
+                format!("packet:d,host=keep,{common}"),
+                PortKind::Packet(PacketSpec { device: device.clone(), keep_host: Some(true) }),
+            ),
+            (
+                format!("macvtap:d,lower=e,mode=vepa,{given}"),
+                PortKind::Macvtap(macvlan(MacvlanMode::Vepa)),
+            ),
+            (
+                format!("macvlan:d,lower=e,mode=private,{given}"),
+                PortKind::Macvlan(macvlan(MacvlanMode::Private)),
+            ),
+            (
+                format!("veth:d,peer=p,addr=10.0.0.1/24,addr=fd00::1/64,{given}"),
+                PortKind::Veth(VethSpec {
+                    device: device.clone(),
+                    peer: "p".into(),
+                    addresses: addresses(),
+                    mac,
+                }),
+            ),
+            (
+                format!("host:d,addr=10.0.0.1/24,addr=fd00::1/64,{given}"),
+                PortKind::Host(HostSpec { device: device.clone(), addresses: addresses(), mac }),
+            ),
+            (
+                format!("stream:/a,,b:c,connect=on,{common}"),
+                PortKind::Stream(StreamSpec { path: "/a,b:c".into(), connect: true }),
+            ),
+            (
+                format!("dgram:/a,/b,{common}"),
+                PortKind::Dgram(DgramSpec { local: "/a".into(), remote: "/b".into() }),
+            ),
+            (
+                format!("udp:[::1]:1,[::2]:2,{common}"),
+                PortKind::Udp(UdpSpec {
+                    local: "[::1]:1".parse().unwrap(),
+                    remote: "[::2]:2".parse().unwrap(),
+                }),
+            ),
+            (format!("vde:/a,{common}"), PortKind::Vde(VdeSpec { folder: "/a".into() })),
+            (
+                format!("pcap:in=/a,out=/b,speed=0.5x,{common}"),
+                PortKind::Pcap(PcapSpec {
+                    input: Some("/a".into()),
+                    output: Some("/b".into()),
+                    speed: Speed::Original(0.5),
+                }),
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(kind(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_are_called_after_their_devices_and_files() {
+        for (text, name) in [
+            ("macvtap:d", "d"),
+            ("veth:d,peer=p", "d"),
+            ("stream:/run/vm.sock", "vm"),
+            ("dgram:/run/ours.sock,/run/theirs", "ours"),
+            ("udp:127.0.0.1:5001,127.0.0.1:5002", "udp-5001"),
+            ("vde:/run/vde.ctl", "vde"),
+            ("pcap:in=/a/in.pcap", "in"),
+            ("pcap:in=/a/in.pcap,out=/a/out.pcap", "out"),
+        ] {
+            assert_eq!(text.parse::<PortSpec>().unwrap().name, name, "{text}");
+        }
     }
 
     #[test]
