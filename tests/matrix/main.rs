@@ -40,7 +40,7 @@ const THREADS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Octets of a transfer that is to show the length of frames.
-const WHOLE_OCTETS: u64 = 1 << 20;
+const WHOLE_OCTETS: u64 = 2 << 20;
 
 /// Octets of an Ethernet header.
 const HEADER_OCTETS: u64 = 14;
