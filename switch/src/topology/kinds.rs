@@ -30,11 +30,7 @@ pub const KINDS: &[Kind] = &[
         about: "a TAP, made if it is not there",
         example: "tap:tap0,netns=h1,mtu=9000",
         options: &[
-            setting(
-                "side",
-                "auto|fd|netdev",
-                "which side is ours; the other is a virtual machine's",
-            ),
+            setting("side", "auto|fd|netdev", "which side is ours; the other is a guest's"),
             setting("owner", "USER", "who may attach to the TAP that side=netdev makes"),
             setting("mac", "ADDRESS", "MAC address of the host's end"),
             setting("queues", "N", "queues of the device, 1 to 256"),
@@ -360,8 +356,7 @@ fn macvlan_spec(fields: &mut Fields<'_>) -> Option<MacvlanSpec> {
         fields.faults.push("mode= goes with lower=: one that is there already has its mode");
     }
     let mac = fields.parse("mac", parse_mac);
-    let mode = mode.unwrap_or(MacvlanMode::Bridge);
-    Some(MacvlanSpec { device: device?, lower, mode, mac })
+    Some(MacvlanSpec { device: device?, lower, mode: mode.unwrap_or(MacvlanMode::Bridge), mac })
 }
 
 /// A veth pair as it should be.
@@ -462,8 +457,8 @@ pub struct UdpSpec {
 
 fn udp(fields: &mut Fields<'_>) -> Option<PortKind> {
     let address = |text: &str| {
-        let fault = || format!("`{text}` is no address with a port, as in 127.0.0.1:5001");
-        text.parse().map_err(|_| fault())
+        text.parse()
+            .map_err(|_| format!("`{text}` is no address with a port, as in 127.0.0.1:5001"))
     };
     let (local, remote) = (fields.word(0, address), fields.word(1, address));
     Some(PortKind::Udp(UdpSpec { local: local?, remote: remote? }))
@@ -477,8 +472,7 @@ pub struct VdeSpec {
 }
 
 fn vde(fields: &mut Fields<'_>) -> Option<PortKind> {
-    let folder = fields.word(0, parse_path);
-    Some(PortKind::Vde(VdeSpec { folder: folder? }))
+    Some(PortKind::Vde(VdeSpec { folder: fields.word(0, parse_path)? }))
 }
 
 /// Captures in place of a station.
@@ -495,12 +489,12 @@ pub struct PcapSpec {
 fn pcap(fields: &mut Fields<'_>) -> Option<PortKind> {
     let (input, output) = (fields.parse("in", parse_path), fields.parse("out", parse_path));
     let speed = fields.parse("speed", |text| text.parse().map_err(|e| format!("{e}")));
-    if input.is_none() && output.is_none() {
-        fields.faults.push("it needs in=FILE to play, or out=FILE to record, or both");
-        return None;
-    }
     if input == output {
-        fields.faults.push("in= and out= are one file: what is to be played would be written over");
+        fields.faults.push(match input {
+            None => "it needs in=FILE to play, or out=FILE to record, or both",
+            Some(_) => "in= and out= are one file: what is to be played would be written over",
+        });
+        return None;
     }
     Some(PortKind::Pcap(PcapSpec { input, output, speed: speed.unwrap_or(Speed::Original(1.0)) }))
 }

@@ -295,116 +295,108 @@ mod tests {
         assert_eq!(tap.mac, Some(Mac::new([2, 0, 0, 0, 0, 10])));
     }
 
+    const FAULTS: &[(&str, &str)] = &[
+        ("", "the device name is empty"),
+        ("tap:", "the device name is empty"),
+        ("a b", "the device name `a b` has a ' ' in it"),
+        ("a/b", "the device name `a/b` has a '/' in it"),
+        ("tap:a:b", "the device name `a:b` has a ':' in it"),
+        ("tap%d", "the device name `tap%d` has a '%' in it"),
+        ("a\u{1b}[1m", "the device name `a\\u{1b}[1m` has a '\\u{1b}' in it"),
+        ("..", "`..` cannot be a device's name"),
+        ("sixteen-octets-x", "the device name `sixteen-octets-x` has 16 octets; at most 15 may be"),
+        ("äääääääö", "the device name `äääääääö` has 16 octets; at most 15 may be"),
+        ("tap1:x", "there is no kind of port `tap1`; did you mean `tap`?"),
+        ("t,", "an option is empty: there is a comma too many"),
+        ("t,mtu", "option `mtu` needs a value: mtu=OCTETS"),
+        ("t,persist=", "option `persist` needs a value: persist=on|off"),
+        ("t,qeues=2", "there is no option `qeues`; did you mean `queues`?"),
+        (
+            "t,=2",
+            "there is no option ``; a tap has: side, owner, mac, queues, persist, netns, \
+                 mtu, name, quota",
+        ),
+        ("t,mtu=1,mtu=1500", "option `mtu` is given twice"),
+        ("t,mtu=67", "mtu 67 is out of range: 68 to 65521"),
+        ("t,mtu=99999999999999999999", "mtu 99999999999999999999 is out of range: 68 to 65521"),
+        ("t,mtu=+1500", "mtu `+1500` is not a number from 68 to 65521"),
+        ("t,mtu=1.5k", "mtu `1.5k` is not a number from 68 to 65521"),
+        ("t,queues=0", "queues 0 is out of range: 1 to 256"),
+        ("t,queues=257", "queues 257 is out of range: 1 to 256"),
+        ("t,quota=0", "quota 0 is out of range: 1 to 4294967295"),
+        (
+            "t,mac=02:00",
+            "mac `02:00`: a MAC address is six octets in hexadecimal, as in 02:00:00:00:00:01",
+        ),
+        (
+            "t,mac=01:00:5e:00:00:01",
+            "mac 01:00:5e:00:00:01 is a group address: the first octet must be even",
+        ),
+        ("t,mac=00:00:00:00:00:00", "mac 00:00:00:00:00:00 is nobody's address"),
+        ("t,persist=yes", "persist `yes` is neither `on` nor `off`"),
+        ("t,name=a b", "the name `a b` has a ' ' in it"),
+        ("t,name=a/b", "the name `a/b` has a '/' in it"),
+    ];
+
+    const FAULTS_OF_KINDS: &[(&str, &str)] = &[
+        ("t,side=left", "side `left` is neither `auto`, `fd` nor `netdev`"),
+        ("t,owner=root", "owner= goes with side=netdev: a TAP of ours is held by us"),
+        (
+            "t,side=netdev,queues=2",
+            "queues= goes with the descriptor side: leave it out, or side=netdev",
+        ),
+        ("packet:", "the device name is empty"),
+        ("packet:p,host=maybe", "host `maybe` is neither `drop` nor `keep`"),
+        (
+            "packet:p,peer=x",
+            "there is no option `peer`; a packet has: host, netns, mtu, name, quota",
+        ),
+        ("macvlan:m", "option `lower` is missing: one that is there already is `packet:DEVICE`"),
+        ("macvlan:m,lower=a/b", "the device name `a/b` has a '/' in it"),
+        (
+            "macvtap:m,lower=e,mode=source",
+            "`source` is no mode of a macvlan: bridge, vepa, private and passthru are",
+        ),
+        ("macvtap:m,mode=vepa", "mode= goes with lower=: one that is there already has its mode"),
+        ("veth:v", "option `peer` is missing: it names the other end, as in peer=eth0,netns=h1"),
+        (
+            "host:h,addr=10.0.0.1/33",
+            "addr `10.0.0.1/33`: a prefix is an address and a length in bits, as in \
+                 10.0.0.1/24 or fd00::1/64",
+        ),
+        ("stream:", "the path is empty"),
+        ("stream:a\0b", "the path has a zero octet in it"),
+        ("stream:a,connect=yes", "connect `yes` is neither `on` nor `off`"),
+        (
+            "stream:/run/a b.sock",
+            "the port's name `a b` has a ' ' in it; give it another with name=",
+        ),
+        ("dgram:a", "REMOTE is missing: it is written dgram:LOCAL,REMOTE"),
+        ("udp:127.0.0.1:1", "REMOTE is missing: it is written udp:LOCAL,REMOTE"),
+        (
+            "udp:localhost:1,127.0.0.1:2",
+            "`localhost:1` is no address with a port, as in 127.0.0.1:5001",
+        ),
+        ("vde:", "the path is empty"),
+        ("vde:/", "the port's name `/` has a '/' in it; give it another with name="),
+        ("pcap:", "it needs in=FILE to play, or out=FILE to record, or both"),
+        ("pcap:speed=2x", "it needs in=FILE to play, or out=FILE to record, or both"),
+        (
+            "pcap:in=a,speed=fast",
+            "a speed is `original`, a factor above 0 as in `2x` or `0.5x`, frames a second as \
+                 in `1000`, or `top`",
+        ),
+        (
+            "pcap:in=a,out=a",
+            "in= and out= are one file: what is to be played would be written over",
+        ),
+    ];
+
     #[test]
     fn each_fault_is_a_sentence_that_helps() {
-        let cases = [
-            ("", "the device name is empty"),
-            ("tap:", "the device name is empty"),
-            ("a b", "the device name `a b` has a ' ' in it"),
-            ("a/b", "the device name `a/b` has a '/' in it"),
-            ("tap:a:b", "the device name `a:b` has a ':' in it"),
-            ("tap%d", "the device name `tap%d` has a '%' in it"),
-            ("a\u{1b}[1m", "the device name `a\\u{1b}[1m` has a '\\u{1b}' in it"),
-            ("..", "`..` cannot be a device's name"),
-            (
-                "sixteen-octets-x",
-                "the device name `sixteen-octets-x` has 16 octets; at most 15 may be",
-            ),
-            ("äääääääö", "the device name `äääääääö` has 16 octets; at most 15 may be"),
-            ("tap1:x", "there is no kind of port `tap1`; did you mean `tap`?"),
-            ("t,", "an option is empty: there is a comma too many"),
-            ("t,mtu", "option `mtu` needs a value: mtu=OCTETS"),
-            ("t,persist=", "option `persist` needs a value: persist=on|off"),
-            ("t,qeues=2", "there is no option `qeues`; did you mean `queues`?"),
-            (
-                "t,=2",
-                "there is no option ``; a tap has: side, owner, mac, queues, persist, netns, \
-                 mtu, name, quota",
-            ),
-            ("t,mtu=1,mtu=1500", "option `mtu` is given twice"),
-            ("t,mtu=67", "mtu 67 is out of range: 68 to 65521"),
-            ("t,mtu=99999999999999999999", "mtu 99999999999999999999 is out of range: 68 to 65521"),
-            ("t,mtu=+1500", "mtu `+1500` is not a number from 68 to 65521"),
-            ("t,mtu=1.5k", "mtu `1.5k` is not a number from 68 to 65521"),
-            ("t,queues=0", "queues 0 is out of range: 1 to 256"),
-            ("t,queues=257", "queues 257 is out of range: 1 to 256"),
-            ("t,quota=0", "quota 0 is out of range: 1 to 4294967295"),
-            (
-                "t,mac=02:00",
-                "mac `02:00`: a MAC address is six octets in hexadecimal, as in 02:00:00:00:00:01",
-            ),
-            (
-                "t,mac=01:00:5e:00:00:01",
-                "mac 01:00:5e:00:00:01 is a group address: the first octet must be even",
-            ),
-            ("t,mac=00:00:00:00:00:00", "mac 00:00:00:00:00:00 is nobody's address"),
-            ("t,persist=yes", "persist `yes` is neither `on` nor `off`"),
-            ("t,name=a b", "the name `a b` has a ' ' in it"),
-            ("t,name=a/b", "the name `a/b` has a '/' in it"),
-            ("t,side=left", "side `left` is neither `auto`, `fd` nor `netdev`"),
-            ("t,owner=root", "owner= goes with side=netdev: a TAP of ours is held by us"),
-            (
-                "t,side=netdev,queues=2",
-                "queues= goes with the descriptor side: leave it out, or side=netdev",
-            ),
-            ("packet:", "the device name is empty"),
-            ("packet:p,host=maybe", "host `maybe` is neither `drop` nor `keep`"),
-            (
-                "packet:p,peer=x",
-                "there is no option `peer`; a packet has: host, netns, mtu, name, quota",
-            ),
-            (
-                "macvlan:m",
-                "option `lower` is missing: one that is there already is `packet:DEVICE`",
-            ),
-            ("macvlan:m,lower=a/b", "the device name `a/b` has a '/' in it"),
-            (
-                "macvtap:m,lower=e,mode=source",
-                "`source` is no mode of a macvlan: bridge, vepa, private and passthru are",
-            ),
-            (
-                "macvtap:m,mode=vepa",
-                "mode= goes with lower=: one that is there already has its mode",
-            ),
-            (
-                "veth:v",
-                "option `peer` is missing: it names the other end, as in peer=eth0,netns=h1",
-            ),
-            (
-                "host:h,addr=10.0.0.1/33",
-                "addr `10.0.0.1/33`: a prefix is an address and a length in bits, as in \
-                 10.0.0.1/24 or fd00::1/64",
-            ),
-            ("stream:", "the path is empty"),
-            ("stream:a\0b", "the path has a zero octet in it"),
-            ("stream:a,connect=yes", "connect `yes` is neither `on` nor `off`"),
-            (
-                "stream:/run/a b.sock",
-                "the port's name `a b` has a ' ' in it; give it another with name=",
-            ),
-            ("dgram:a", "REMOTE is missing: it is written dgram:LOCAL,REMOTE"),
-            ("udp:127.0.0.1:1", "REMOTE is missing: it is written udp:LOCAL,REMOTE"),
-            (
-                "udp:localhost:1,127.0.0.1:2",
-                "`localhost:1` is no address with a port, as in 127.0.0.1:5001",
-            ),
-            ("vde:", "the path is empty"),
-            ("vde:/", "the port's name `/` has a '/' in it; give it another with name="),
-            ("pcap:", "it needs in=FILE to play, or out=FILE to record, or both"),
-            ("pcap:speed=2x", "it needs in=FILE to play, or out=FILE to record, or both"),
-            (
-                "pcap:in=a,speed=fast",
-                "a speed is `original`, a factor above 0 as in `2x` or `0.5x`, frames a second as \
-                 in `1000`, or `top`",
-            ),
-            (
-                "pcap:in=a,out=a",
-                "in= and out= are one file: what is to be played would be written over",
-            ),
-        ];
-        for (text, sentence) in cases {
+        for (text, sentence) in FAULTS.iter().chain(FAULTS_OF_KINDS) {
             let faults = text.parse::<PortSpec>().expect_err(text);
-            assert_eq!(faults.iter().collect::<Vec<_>>(), [sentence], "{text}");
+            assert_eq!(faults.iter().collect::<Vec<_>>(), [*sentence], "{text}");
         }
     }
 
@@ -433,87 +425,62 @@ mod tests {
         }
     }
 
+    /// Options that all kinds have, and what becomes of them.
+    const OPTIONS: &str = "netns=h1,quota=7,mtu=1400,name=n";
+
+    #[track_caller]
+    fn arrives(text: &str, expected: PortKind) {
+        let text = format!("{text},{OPTIONS}");
+        let spec: PortSpec = text.parse().unwrap_or_else(|faults| panic!("{text}: {faults}"));
+        let common = (&*spec.name, spec.quota, spec.netns.as_deref(), spec.mtu);
+        assert_eq!(common, ("n", Some(7), Some("h1"), Some(1400)), "{text}");
+        assert_eq!(spec.kind, expected, "{text}");
+    }
+
     #[test]
-    fn every_option_of_every_kind_arrives() {
-        let kind = |text: &str| {
-            let spec: PortSpec = text.parse().unwrap_or_else(|faults| panic!("{text}: {faults}"));
-            let common = (&*spec.name, spec.quota, spec.netns.as_deref(), spec.mtu);
-            assert_eq!(common, ("n", Some(7), Some("h1"), Some(1400)), "{text}");
-            spec.kind
-        };
+    fn every_option_of_a_device_arrives() {
         let mac = Some(Mac::new([2, 0, 0, 0, 0, 10]));
         let device = "d".to_owned();
         let lower = Some("e".to_owned());
         let addresses = || vec!["10.0.0.1/24".parse().unwrap(), "fd00::1/64".parse().unwrap()];
         let macvlan =
             |mode| MacvlanSpec { device: device.clone(), lower: lower.clone(), mode, mac };
-        let given = "mac=02:00:00:00:00:0a,netns=h1,quota=7,mtu=1400,name=n";
-        let common = "netns=h1,quota=7,mtu=1400,name=n";
-        let cases = [
-            (
-                format!("tap:d,side=netdev,owner=me,persist=off,{given}"),
-                PortKind::Tap(TapSpec {
-                    device: device.clone(),
-                    side: Side::Netdev,
-                    owner: Some("me".into()),
-                    mac,
-                    queues: 1,
-                    persist: Some(false),
-                }),
-            ),
-            (
-                format!("packet:d,host=keep,{common}"),
-                PortKind::Packet(PacketSpec { device: device.clone(), keep_host: Some(true) }),
-            ),
-            (
-                format!("macvtap:d,lower=e,mode=vepa,{given}"),
-                PortKind::Macvtap(macvlan(MacvlanMode::Vepa)),
-            ),
-            (
-                format!("macvlan:d,lower=e,mode=private,{given}"),
-                PortKind::Macvlan(macvlan(MacvlanMode::Private)),
-            ),
-            (
-                format!("veth:d,peer=p,addr=10.0.0.1/24,addr=fd00::1/64,{given}"),
-                PortKind::Veth(VethSpec {
-                    device: device.clone(),
-                    peer: "p".into(),
-                    addresses: addresses(),
-                    mac,
-                }),
-            ),
-            (
-                format!("host:d,addr=10.0.0.1/24,addr=fd00::1/64,{given}"),
-                PortKind::Host(HostSpec { device: device.clone(), addresses: addresses(), mac }),
-            ),
-            (
-                format!("stream:/a,,b:c,connect=on,{common}"),
-                PortKind::Stream(StreamSpec { path: "/a,b:c".into(), connect: true }),
-            ),
-            (
-                format!("dgram:/a,/b,{common}"),
-                PortKind::Dgram(DgramSpec { local: "/a".into(), remote: "/b".into() }),
-            ),
-            (
-                format!("udp:[::1]:1,[::2]:2,{common}"),
-                PortKind::Udp(UdpSpec {
-                    local: "[::1]:1".parse().unwrap(),
-                    remote: "[::2]:2".parse().unwrap(),
-                }),
-            ),
-            (format!("vde:/a,{common}"), PortKind::Vde(VdeSpec { folder: "/a".into() })),
-            (
-                format!("pcap:in=/a,out=/b,speed=0.5x,{common}"),
-                PortKind::Pcap(PcapSpec {
-                    input: Some("/a".into()),
-                    output: Some("/b".into()),
-                    speed: Speed::Original(0.5),
-                }),
-            ),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(kind(&text), expected, "{text}");
-        }
+        let tap = TapSpec {
+            device: device.clone(),
+            side: Side::Netdev,
+            owner: Some("me".into()),
+            mac,
+            queues: 1,
+            persist: Some(false),
+        };
+        let given = "mac=02:00:00:00:00:0a";
+        arrives(&format!("tap:d,side=netdev,owner=me,persist=off,{given}"), PortKind::Tap(tap));
+        let packet = PacketSpec { device: device.clone(), keep_host: Some(true) };
+        arrives("packet:d,host=keep", PortKind::Packet(packet));
+        let vepa = PortKind::Macvtap(macvlan(MacvlanMode::Vepa));
+        arrives(&format!("macvtap:d,lower=e,mode=vepa,{given}"), vepa);
+        let private = PortKind::Macvlan(macvlan(MacvlanMode::Private));
+        arrives(&format!("macvlan:d,lower=e,mode=private,{given}"), private);
+        let two = "addr=10.0.0.1/24,addr=fd00::1/64";
+        let (device, peer, addresses) = (device.clone(), "p".to_owned(), addresses());
+        let host = HostSpec { device: device.clone(), addresses: addresses.clone(), mac };
+        arrives(&format!("host:d,{two},{given}"), PortKind::Host(host));
+        let veth = VethSpec { device, peer, addresses, mac };
+        arrives(&format!("veth:d,peer=p,{two},{given}"), PortKind::Veth(veth));
+    }
+
+    #[test]
+    fn every_option_of_a_socket_or_a_file_arrives() {
+        let stream = StreamSpec { path: "/a,b:c".into(), connect: true };
+        arrives("stream:/a,,b:c,connect=on", PortKind::Stream(stream));
+        let dgram = DgramSpec { local: "/a".into(), remote: "/b".into() };
+        arrives("dgram:/a,/b", PortKind::Dgram(dgram));
+        let [local, remote] = ["[::1]:1", "[::2]:2"].map(|text| text.parse().unwrap());
+        arrives("udp:[::1]:1,[::2]:2", PortKind::Udp(UdpSpec { local, remote }));
+        arrives("vde:/a", PortKind::Vde(VdeSpec { folder: "/a".into() }));
+        let (input, output) = (Some("/a".into()), Some("/b".into()));
+        let pcap = PcapSpec { input, output, speed: Speed::Original(0.5) };
+        arrives("pcap:in=/a,out=/b,speed=0.5x", PortKind::Pcap(pcap));
     }
 
     #[test]
