@@ -2,6 +2,8 @@
 //! here is safe to call.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256i, _mm256_loadu_si256, _mm256_storeu_si256};
 use std::{
     ffi::OsStr,
     fs::OpenOptions,
@@ -23,6 +25,8 @@ use nix::{
 };
 
 use crate::frame::BATCH_MAX;
+#[cfg(target_arch = "x86_64")]
+use crate::offload::checksum::avx2;
 
 /// Takes over a descriptor that this process was given when it was executed, by its number, and
 /// sets FD_CLOEXEC on it.
@@ -65,6 +69,54 @@ pub(crate) fn prefetch<T>(place: &T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
+}
+
+/// A processor that has AVX2: whoever holds one runs on it.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx2(());
+
+#[cfg(target_arch = "x86_64")]
+impl Avx2 {
+    /// `None`: this one has not. The standard library asks it and the operating system once.
+    #[inline]
+    pub(crate) fn detect() -> Option<Avx2> {
+        is_x86_feature_detected!("avx2").then_some(Avx2(()))
+    }
+
+    /// See offload/checksum/avx2.rs.
+    #[inline]
+    pub(crate) fn sum(self, octets: &[u8]) -> Option<u64> {
+        // SAFETY: the function is safe on a processor that has AVX2. This one has: only `detect`
+        // makes an `Avx2`, and it found that out.
+        unsafe { avx2::sum(octets) }
+    }
+
+    /// See there.
+    #[inline]
+    pub(crate) fn copy(self, octets: &[u8], room: &mut [u8]) -> Option<u64> {
+        // SAFETY: as in `sum`.
+        unsafe { avx2::copy(octets, room) }
+    }
+}
+
+/// Loads a register from any place (VMOVDQU).
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn load(octets: &[u8; size_of::<__m256i>()]) -> __m256i {
+    // SAFETY: it reads 32 octets, which are borrowed, and minds no alignment. It needs AVX, and
+    // who calls this function has AVX2.
+    unsafe { _mm256_loadu_si256(octets.as_ptr().cast()) }
+}
+
+/// Stores a register to any place (VMOVDQU).
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn store(register: __m256i, octets: &mut [u8; size_of::<__m256i>()]) {
+    // SAFETY: it writes 32 octets, which are ours alone, and minds no alignment. AVX as in `load`.
+    unsafe { _mm256_storeu_si256(octets.as_mut_ptr().cast(), register) };
 }
 
 /// Sends datagrams to `to`, or to where the socket is connected, and says how many left. Never

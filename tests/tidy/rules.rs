@@ -122,6 +122,8 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/offload.rs", "Offload::is_done"),
     ("switch/src/offload/checksum.rs", "Sum::of"),
     ("switch/src/offload/checksum.rs", "Sum::copy"),
+    ("switch/src/offload/checksum/avx2.rs", "sum"),
+    ("switch/src/offload/checksum/avx2.rs", "copy"),
     ("switch/src/offload/segment.rs", "Segments::of"),
     ("switch/src/offload/segment.rs", "Segments::cut"),
     ("switch/src/fdb.rs", "Fdb::place"),

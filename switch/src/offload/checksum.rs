@@ -6,7 +6,14 @@
 //! we add 32 bits at a time into sums of 64, which cannot overflow below 2^32 words and need no
 //! carry, side by side, so that the compiler makes vectors of them. It does so with steps of a
 //! fixed size in functions of their own; inlined beside what adds up the rest it makes none, and
-//! they are four times as slow (benches/offload.rs).
+//! they are four times as slow (benches/offload.rs). Where a processor has AVX2, avx2.rs does all
+//! that is not less than a step.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+
+#[cfg(target_arch = "x86_64")]
+use crate::sys::Avx2;
 
 /// Octets that are added in one step.
 const STEP: usize = 64;
@@ -30,6 +37,16 @@ impl Sum {
     /// Of these octets. If their number is odd, a zero is added behind (RFC 1071, section 1).
     #[inline]
     pub fn of(octets: &[u8]) -> Sum {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(sum) = Avx2::detect().and_then(|avx2| avx2.sum(octets)) {
+            return Sum(sum);
+        }
+        Sum::by_words(octets)
+    }
+
+    /// The same on any processor.
+    #[inline]
+    fn by_words(octets: &[u8]) -> Sum {
         let (steps, tail) = octets.as_chunks();
         let words = tail.as_chunks().0;
         Sum(sum(steps) + words.iter().map(halves).sum::<u64>() + halves(&last(octets)))
@@ -43,6 +60,16 @@ impl Sum {
     #[inline]
     pub fn copy(octets: &[u8], room: &mut [u8]) -> Sum {
         let room = &mut room[..octets.len()];
+        #[cfg(target_arch = "x86_64")]
+        if let Some(sum) = Avx2::detect().and_then(|avx2| avx2.copy(octets, room)) {
+            return Sum(sum);
+        }
+        Sum::copy_by_words(octets, room)
+    }
+
+    /// The same on any processor, to a room that is as long.
+    #[inline]
+    fn copy_by_words(octets: &[u8], room: &mut [u8]) -> Sum {
         // The last word, which may overlap the one before, first: the others are whole.
         match (octets.last_chunk::<WORD>(), room.last_chunk_mut()) {
             (Some(word), Some(room)) => *room = *word,
@@ -212,13 +239,22 @@ mod tests {
         #[test]
         fn sum_is_that_of_the_definition(
             octets in prop::collection::vec(any::<u8>(), 0..3000), skip in 0..8usize,
+            start in 0..64usize,
         ) {
             let octets = &octets[skip.min(octets.len())..];
+            let end = start + octets.len();
             prop_assert_eq!(Sum::of(octets).checksum(), plain(octets));
-            let mut room = vec![0xaa; octets.len() + 3];
-            prop_assert_eq!(Sum::copy(octets, &mut room).checksum(), plain(octets));
-            prop_assert_eq!(&room[..octets.len()], octets);
-            prop_assert_eq!(&room[octets.len()..], [0xaa; 3]);
+            prop_assert_eq!(Sum::by_words(octets).checksum(), plain(octets));
+            let copied = |copy: fn(&[u8], &mut [u8]) -> Sum| {
+                // Nothing is written in front of the room or behind it.
+                let mut room = vec![0xaa; end + 100];
+                prop_assert_eq!(copy(octets, &mut room[start..]).checksum(), plain(octets));
+                prop_assert_eq!(&room[start..end], octets);
+                prop_assert!(room[..start].iter().chain(&room[end..]).all(|octet| *octet == 0xaa));
+                Ok(())
+            };
+            copied(Sum::copy)?;
+            copied(|octets, room| Sum::copy_by_words(octets, &mut room[..octets.len()]))?;
         }
 
         #[test]
