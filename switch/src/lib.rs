@@ -15,7 +15,8 @@
 //! 3. [`bridge`]: what becomes of it. [`bridge::Bridge::decide`] is the whole policy, from the
 //!    top down; it learns into and looks up in the forwarding database, [`fdb`].
 //! 4. [`worker`]: who does it. [`worker::Worker::turn`] moves one batch from device to device on
-//!    one thread, with no queue, lock, allocation or clock between.
+//!    one thread, with no queue, lock, allocation or clock between. Its way out, `egress`, sorts
+//!    frames by port, and finishes those that leave by a port without offloads.
 //! 5. [`switch`]: who runs the workers. [`switch::start`] gives a [`switch::Handle`] by which
 //!    ports come and go while frames flow; [`stats`] is what it reports.
 //! 6. [`topology`]: what there should be, read from text and checked whole; [`plug`]: what opens
