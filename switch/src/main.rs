@@ -7,6 +7,7 @@ mod program;
 
 use program::{
     cli::{self, Order},
+    config::check,
     demo, doctor, external, generate, output, run,
 };
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     match order {
         Order::Print(text) => output::print(&text),
         Order::Switch(options) => run::run(&options),
+        Order::Check { file, json } => check::run(&file, json),
         Order::Demo(args) => demo::run(&args),
         Order::Doctor { json } => doctor::run(json),
         Order::Generate(what) => output::print(&generate::generate(what)),

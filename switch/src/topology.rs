@@ -3,11 +3,19 @@
 //! once, each a sentence that helps. Nothing here touches a device: the same words and the same
 //! machine give the same answer.
 
-use std::{collections::BTreeSet, fmt, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    ops::RangeInclusive,
+    str::FromStr,
+    time::Duration,
+};
 
+mod faults;
 mod kinds;
 mod spec;
 
+pub use faults::{About, Faults};
 pub use kinds::{
     COMMON, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
     QUEUES_RANGE, Setting, Side, StreamSpec, TapSpec, UdpSpec, VdeSpec, VethSpec,
@@ -36,6 +44,10 @@ pub struct Words {
     pub ports: Vec<String>,
     /// `--port`: one spec each.
     pub port: Vec<String>,
+    /// Ports that were read elsewhere, as in a file: they come first.
+    pub read: Vec<PortSpec>,
+    /// Whether there were others that could not be read: so nobody counts them.
+    pub unread: bool,
     /// `--mtu`: for each port that says nothing else.
     pub mtu: Option<String>,
     /// `--persist`: likewise.
@@ -63,6 +75,9 @@ pub struct Topology {
     pub ports: Vec<PortSpec>,
     /// The switch between them.
     pub switch: SwitchConfig,
+    /// Whether the number of workers was left to us: then it follows from ports and processors,
+    /// and a switch that runs keeps the one that it has.
+    pub workers_auto: bool,
 }
 
 impl Topology {
@@ -77,26 +92,28 @@ impl Topology {
         let cpus = words.cpus.as_deref().map_or(Ok(Vec::new()), |text| cpus(text, cpus_there));
         let cpus = faults.note("--cpus", cpus).unwrap_or_default();
         let lent = if cpus.is_empty() { cpus_there.len() } else { cpus.len() };
-        let workers = workers(words.workers.as_deref().unwrap_or("auto"), &ports, lent);
+        let text = words.workers.as_deref().unwrap_or("auto");
+        let (workers_auto, unread) = (text == "auto", words.unread);
+        let workers = workers(text, if unread { &[] } else { &ports }, lent);
         let workers = faults.note("--workers", workers).unwrap_or(1);
         let busy_poll = words.busy_poll.as_deref().map_or(Ok(BusyPoll::Off), busy_poll);
         let busy_poll = faults.note("--busy-poll", busy_poll).unwrap_or_default();
         let group_forward = words.group_forward.as_deref().unwrap_or("standard");
         let group_forward = faults.note("--group-forward", self::group_forward(group_forward));
         let fdb = fdb(words, &mut faults);
-        for port in &ports {
+        for (number, port) in ports.iter().enumerate() {
             let (name, quota) = (&port.name, port.quota.unwrap_or(1));
             if quota > fdb.size {
                 let size = fdb.size;
-                faults.push(format!(
-                    "port `{name}`: quota {quota} is more than the {size} addresses of the table \
-                     (--fdb-size)"
-                ));
+                let sentence = format!(
+                    "port `{name}`: quota {quota} is more than the {size} addresses of the table"
+                );
+                faults.push_about(About::Port(number, "quota"), sentence);
             }
         }
         let group_forward = group_forward.unwrap_or_default();
         let switch = SwitchConfig { workers, cpus, busy_poll, fdb, group_forward };
-        faults.or(Some(Topology { ports, switch }))
+        faults.or(Some(Topology { ports, switch, workers_auto }))
     }
 
     /// What works, but is hardly meant: a sentence each.
@@ -124,7 +141,7 @@ impl Topology {
 fn ports(words: &Words, faults: &mut Faults) -> Vec<PortSpec> {
     let mtu = words.mtu.as_deref().map(|text| number(text, "", MTU_RANGE)).transpose();
     let mtu = faults.note("--mtu", mtu.map_err(Faults::from)).flatten();
-    let mut ports: Vec<PortSpec> = Vec::new();
+    let mut ports = words.read.clone();
     for text in words.ports.iter().flat_map(|list| list.split(',')) {
         let spec = match text {
             "" => Err(Faults::from("a name is empty: there is a comma too many")),
@@ -155,22 +172,30 @@ fn ports(words: &Words, faults: &mut Faults) -> Vec<PortSpec> {
 
 /// No device may be given twice, nor may two ports have one name.
 fn check_twice(ports: &[PortSpec], faults: &mut Faults) {
-    let mut devices = BTreeSet::new();
-    let mut names = BTreeSet::new();
+    let mut devices = BTreeMap::new();
+    let mut names = BTreeMap::new();
     let mut told = BTreeSet::new();
-    for PortSpec { name, netns, kind, .. } in ports {
+    for (number, PortSpec { name, netns, kind, .. }) in ports.iter().enumerate() {
         // A veth's netns= is where its other end goes.
         let netns = netns.as_ref().filter(|_| !matches!(kind, PortKind::Veth(_)));
         let device = kind.device().map(|device| (netns, device));
-        if let Some((netns, device)) = device.filter(|device| !devices.insert(*device)) {
+        let first = device.and_then(|device| {
+            let first = *devices.entry(device).or_insert(number);
+            (first != number).then_some((first, device))
+        });
+        let namesake = *names.entry(name).or_insert(number);
+        if let Some((first, (netns, device))) = first {
             if told.insert((netns, device)) {
-                faults.push(format!("the device `{device}` is given twice"));
+                let about = About::Twice([first, number]);
+                faults.push_about(about, format!("the device `{device}` is given twice"));
             }
-        } else if !names.insert(name) {
-            faults.push(format!(
+        } else if namesake != number {
+            let about = About::Twice([namesake, number]);
+            let sentence = format!(
                 "two ports are named `{name}`; give one of them another name, as in \
-                 `,name={name}-2`"
-            ));
+                 `name={name}-2`"
+            );
+            faults.push_about(about, sentence);
         }
     }
 }
@@ -259,7 +284,7 @@ fn fdb(words: &Words, faults: &mut Faults) -> FdbConfig {
         // A quota is judged against a size that was read, or else against the largest.
         let most = if readable { fdb.size } else { FDB_SIZE_MAX };
         let quota = number(text, "", 1..=most)
-            .map_err(|fault| Faults::from(format!("{fault} (--fdb-size is {})", fdb.size)));
+            .map_err(|fault| Faults::from(format!("{fault} (the table has {})", fdb.size)));
         fdb.quota = faults.note("--fdb-quota", quota).unwrap_or(fdb.quota);
     }
     if let Some(text) = &words.ageing {
@@ -275,81 +300,6 @@ fn fdb(words: &Words, faults: &mut Faults) -> FdbConfig {
     }
     fdb
 }
-
-/// Everything that is wrong with a request, in sentences.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
-    sentences: Vec<String>,
-}
-
-impl Faults {
-    /// The sentences, in the order of the words that they are about.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.sentences.iter().map(String::as_str)
-    }
-
-    /// Whether nothing was found yet.
-    pub fn is_empty(&self) -> bool {
-        self.sentences.is_empty()
-    }
-
-    /// One sentence more.
-    pub fn push(&mut self, sentence: impl Into<String>) {
-        self.sentences.push(sentence.into());
-    }
-
-    /// All sentences of another.
-    pub fn append(&mut self, faults: Faults) {
-        self.sentences.extend(faults.sentences);
-    }
-
-    /// The value, or its faults on the list, each behind the words that it is about.
-    pub fn note<T>(&mut self, about: &str, outcome: Result<T, Faults>) -> Option<T> {
-        let faults = match outcome {
-            Ok(value) => return Some(value),
-            Err(faults) => faults,
-        };
-        self.sentences.extend(faults.iter().map(|sentence| format!("{about}: {sentence}")));
-        None
-    }
-
-    /// The value, if nothing was wrong on the way to it.
-    ///
-    /// # Errors
-    ///
-    /// These faults.
-    ///
-    /// # Panics
-    ///
-    /// If there is neither a value nor a fault that says why.
-    pub fn or<T>(self, value: Option<T>) -> Result<T, Faults> {
-        if self.sentences.is_empty() {
-            return Ok(value.expect("what could not be parsed has left a fault"));
-        }
-        Err(self)
-    }
-}
-
-impl From<String> for Faults {
-    fn from(sentence: String) -> Faults {
-        Faults { sentences: vec![sentence] }
-    }
-}
-
-impl From<&str> for Faults {
-    fn from(sentence: &str) -> Faults {
-        Faults::from(sentence.to_owned())
-    }
-}
-
-impl fmt::Display for Faults {
-    /// One a line.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentences.join("\n"))
-    }
-}
-
-impl std::error::Error for Faults {}
 
 /// A whole decimal number in a range. A fault begins with `what`, unless that is empty.
 fn number<T>(text: &str, what: &str, range: RangeInclusive<T>) -> Result<T, String>
@@ -454,6 +404,8 @@ mod tests {
             port: vec!["tapp:x".into(), "tap9,mtu=1,colour=red".into(), "t,quota=65".into()],
             mtu: some("65522"),
             persist: false,
+            read: Vec::new(),
+            unread: false,
             workers: some("0"),
             cpus: some("0-1,7,x,2-1,1"),
             busy_poll: some("allways"),
@@ -483,10 +435,10 @@ mod tests {
                 "--busy-poll: `allways` is not a number from 0 to 1000000, or `off` \
                  or `always`",
                 "--group-forward: `wires` is neither `standard` nor `wire`",
-                "--fdb-quota: 65 is out of range: 1 to 64 (--fdb-size is 64)",
+                "--fdb-quota: 65 is out of range: 1 to 64 (the table has 64)",
                 "--ageing: 0 means `never` to some switches and `at once` to others, so say it: 1 \
                  is the least, and 1000000 seconds are eleven days",
-                "port `t`: quota 65 is more than the 64 addresses of the table (--fdb-size)",
+                "port `t`: quota 65 is more than the 64 addresses of the table",
             ]
         );
     }
@@ -514,7 +466,7 @@ mod tests {
         assert_eq!(
             faults(&port(["tap0,netns=a", "tap0,netns=b"])),
             ["two ports are named `tap0`; give one of them another name, as in \
-              `,name=tap0-2`"]
+              `name=tap0-2`"]
         );
         resolve(&port(["tap0,netns=a", "tap0,netns=b,name=tap1"]));
         assert_eq!(

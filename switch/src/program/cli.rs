@@ -5,10 +5,11 @@ use std::{
     env,
     ffi::OsString,
     io::{self, IsTerminal},
+    path::PathBuf,
 };
 
 use clap::{
-    Parser, Subcommand,
+    Args, Parser, Subcommand,
     builder::styling::{AnsiColor, Styles},
     error::{ContextKind, ContextValue, ErrorKind},
 };
@@ -23,6 +24,8 @@ pub(crate) enum Order {
     Print(String),
     /// Switch.
     Switch(Box<Options>),
+    /// Check a configuration file.
+    Check { file: PathBuf, json: bool },
     /// Show the switch at work.
     Demo(DemoArgs),
     /// Look at this machine, and tell in JSON or in words.
@@ -38,6 +41,8 @@ pub(crate) enum Order {
 pub(crate) struct Options {
     /// What the topology reads.
     pub(crate) words: Words,
+    /// The file that it reads besides.
+    pub(crate) config: Option<PathBuf>,
     /// JSON in place of tables.
     pub(crate) json: bool,
     /// Nothing but warnings, failures and what was asked for.
@@ -68,6 +73,21 @@ pub(crate) struct Options {
     args_override_self = true,
 )]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    switch: SwitchArgs,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// The options of a switch.
+#[derive(Debug, Args)]
+struct SwitchArgs {
+    /// Read a file, as `uswitch check` checks it; options here go before those there, and ports
+    /// here come besides. `-`: standard input
+    #[arg(short, long, value_name = "FILE", help_heading = "Ports")]
+    config: Option<PathBuf>,
+
     /// Ports, as names of TAPs separated by commas: `tap0,tap1,tap2`
     #[arg(long, value_name = "NAMES", help_heading = "Ports")]
     ports: Vec<String>,
@@ -131,13 +151,23 @@ pub(crate) struct Cli {
     /// Write a newline to this descriptor, 3 or above, when frames flow, and close it
     #[arg(long, value_name = "FD", help_heading = "Output")]
     ready_fd: Option<String>,
-
-    #[command(subcommand)]
-    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Switch: the same as without this word
+    #[command(args_override_self = true)]
+    Run(Box<SwitchArgs>),
+    /// Check a configuration file and tell everything that is wrong with it
+    ///
+    /// Exit codes: 0 nothing is wrong, 1 it cannot be read, 2 something is wrong.
+    Check {
+        /// The file; `-` is standard input
+        file: PathBuf,
+        /// Tell it as JSON: an array of faults, each with line, column and message
+        #[arg(short, long)]
+        json: bool,
+    },
     Demo(DemoArgs),
     /// Look at this machine and say what is in the way of a switch, and what to type
     ///
@@ -218,52 +248,60 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Order, F
 /// ports and so was meant to be one of them.
 fn stray(cli: &Cli) -> Option<usize> {
     match &cli.command {
-        Some(Command::External(words)) if !(cli.ports.is_empty() && cli.port.is_empty()) => {
-            Some(words.len())
-        }
+        Some(Command::External(words)) if cli.switch.has_ports() => Some(words.len()),
         _ => None,
+    }
+}
+
+impl SwitchArgs {
+    fn has_ports(&self) -> bool {
+        !(self.ports.is_empty() && self.port.is_empty())
+    }
+
+    fn options(self, faults: Faults) -> Box<Options> {
+        let words = Words {
+            ports: self.ports,
+            port: self.port,
+            read: Vec::new(),
+            unread: false,
+            mtu: self.mtu,
+            persist: self.persist,
+            workers: self.workers,
+            cpus: self.cpus,
+            busy_poll: self.busy_poll,
+            ageing: self.ageing,
+            fdb_size: self.fdb_size,
+            fdb_quota: self.fdb_quota,
+            group_forward: self.group_forward,
+        };
+        let (config, ready_fd) = (self.config, self.ready_fd);
+        let SwitchArgs { json, quiet, verbose, .. } = self;
+        Box::new(Options { words, config, json, quiet, verbose, ready_fd, faults })
     }
 }
 
 /// Sorts what could be read; what cannot be done is a fault.
 fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
-    let words = Words {
-        ports: cli.ports,
-        port: cli.port,
-        mtu: cli.mtu,
-        persist: cli.persist,
-        workers: cli.workers,
-        cpus: cli.cpus,
-        busy_poll: cli.busy_poll,
-        ageing: cli.ageing,
-        fdb_size: cli.fdb_size,
-        fdb_quota: cli.fdb_quota,
-        group_forward: cli.group_forward,
-    };
-    match cli.command {
+    let Cli { switch, command } = cli;
+    match command {
+        Some(Command::Run(run)) => Ok(Order::Switch(run.options(faults))),
         Some(_) if !faults.is_empty() => Err(faults),
-        Some(Command::Demo(_)) if !(words.ports.is_empty() && words.port.is_empty()) => {
+        Some(Command::Check { file, json }) => Ok(Order::Check { file, json: json || switch.json }),
+        Some(Command::Demo(_)) if switch.has_ports() => {
             Err("demo: it makes ports of its own; leave --ports and --port out".into())
         }
         Some(Command::Demo(args)) => Ok(Order::Demo(DemoArgs {
-            json: args.json || cli.json,
-            quiet: args.quiet || cli.quiet,
+            json: args.json || switch.json,
+            quiet: args.quiet || switch.quiet,
             ..args
         })),
-        Some(Command::Doctor { json }) => Ok(Order::Doctor { json: json || cli.json }),
+        Some(Command::Doctor { json }) => Ok(Order::Doctor { json: json || switch.json }),
         Some(Command::Port { what: PortCommand::Kinds { json } }) => {
-            Ok(Order::Print(kinds::list(json || cli.json)))
+            Ok(Order::Print(kinds::list(json || switch.json)))
         }
         Some(Command::Generate { what }) => Ok(Order::Generate(what)),
         Some(Command::External(words)) => Ok(Order::External(words)),
-        None => Ok(Order::Switch(Box::new(Options {
-            words,
-            json: cli.json,
-            quiet: cli.quiet,
-            verbose: cli.verbose,
-            ready_fd: cli.ready_fd,
-            faults,
-        }))),
+        None => Ok(Order::Switch(switch.options(faults))),
     }
 }
 
@@ -278,10 +316,12 @@ fn sentence(error: &clap::Error) -> String {
         (ErrorKind::UnknownArgument, Some(near), _) => {
             format!("there is no option `{argument}`; did you mean `{near}`?")
         }
-        (ErrorKind::UnknownArgument, None, _) => format!("there is no option `{argument}`"),
-        (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ..) => {
-            "a word is missing; `--help` behind the others tells what can follow".to_owned()
+        (ErrorKind::UnknownArgument, None, _) if !argument.starts_with('-') => {
+            format!("`{argument}` stands alone, and nothing is to be done with it")
         }
+        (ErrorKind::UnknownArgument, None, _) => format!("there is no option `{argument}`"),
+        (ErrorKind::MissingRequiredArgument, ..) => MISSING.to_owned(),
+        (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ..) => MISSING.to_owned(),
         (ErrorKind::InvalidValue, _, Some("")) => format!("option `{argument}` needs a value"),
         (ErrorKind::InvalidValue, _, Some(value)) => {
             let there = match error.get(ContextKind::ValidValue) {
@@ -297,6 +337,8 @@ fn sentence(error: &clap::Error) -> String {
         }
     }
 }
+
+const MISSING: &str = "a word is missing; `--help` behind the others tells what can follow";
 
 /// Takes the argument about which clap complains out of the words, with what seems to be its
 /// value. `false`: it was not found.

@@ -2,6 +2,7 @@
 //! `report` writes what comes of it; `demo` shows it. The switch itself is the library's.
 
 pub(crate) mod cli;
+pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod external;

@@ -24,7 +24,16 @@ pub(crate) fn complain(sentence: impl Display) {
 
 /// The text without anything that moves a terminal's cursor: names may come from strangers.
 fn one_line(text: &str) -> String {
-    let shown = |c: char| match c.is_control() {
+    escaped(text, |c| c.is_control())
+}
+
+/// The same of a text that may have lines.
+pub(crate) fn plain(text: &str) -> String {
+    escaped(text, |c| c.is_control() && c != '\n')
+}
+
+fn escaped(text: &str, bad: impl Fn(char) -> bool) -> String {
+    let shown = |c: char| match bad(c) {
         true => c.escape_default().to_string(),
         false => c.to_string(),
     };

@@ -21,7 +21,7 @@ use uswitch::{
 
 use super::{
     cli::Options,
-    open,
+    config, open,
     output::{self, DONE, FAILURE},
     report::{Address, Status},
     signals::{self, Wish},
@@ -32,11 +32,10 @@ const TEND_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Does what `uswitch --ports ...` asks for, from the first port to the last count.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let cpus = core_affinity::get_core_ids().unwrap_or_default();
-    let cpus: Vec<usize> = cpus.into_iter().map(|core| core.id).collect();
+    let cpus = cpus();
     let (topology, ready) = match settle(options, &cpus) {
         Ok(settled) => settled,
-        Err(faults) => return output::usage(&faults),
+        Err(code) => return code,
     };
     for warning in topology.warnings(&cpus) {
         output::complain(format_args!("warning: {warning}"));
@@ -50,22 +49,49 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
 }
 
-/// Checks everything that was typed before anything is done.
-fn settle(options: &Options, cpus: &[usize]) -> Result<(Topology, Option<OwnedFd>), Faults> {
+/// The processors that are lent to us.
+pub(crate) fn cpus() -> Vec<usize> {
+    let cpus = core_affinity::get_core_ids().unwrap_or_default();
+    cpus.into_iter().map(|core| core.id).collect()
+}
+
+/// Checks everything that was typed, and the file, before anything is done. If something is wrong,
+/// it was told.
+fn settle(options: &Options, cpus: &[usize]) -> Result<(Topology, Option<OwnedFd>), ExitCode> {
+    let Some(file) = &options.config else {
+        return settle_words(options, cpus).map_err(|faults| output::usage(&faults));
+    };
+    let mut faults = options.faults.clone();
+    let ready = settle_beside(options, &mut faults);
+    match config::load(file, &options.words, cpus) {
+        Ok(topology) => faults.or(Some((topology, ready))).map_err(|faults| output::usage(&faults)),
+        Err(told) => {
+            faults.iter().for_each(output::complain);
+            Err(told.refuse())
+        }
+    }
+}
+
+fn settle_words(options: &Options, cpus: &[usize]) -> Result<(Topology, Option<OwnedFd>), Faults> {
     let mut faults = options.faults.clone();
     let words = &options.words;
     // A port may be in what could not be read.
     if words.ports.is_empty() && words.port.is_empty() && faults.is_empty() {
         faults.push("no port is given; say for example `uswitch --ports tap0,tap1,tap2`");
     }
+    let ready = settle_beside(options, &mut faults);
+    let topology = Topology::resolve(words, cpus);
+    let topology = topology.map_err(|found| faults.append(found)).ok();
+    faults.or(topology.map(|topology| (topology, ready)))
+}
+
+/// The options that are no part of a topology.
+fn settle_beside(options: &Options, faults: &mut Faults) -> Option<OwnedFd> {
     if options.quiet && options.verbose {
         faults.push("--quiet and --verbose: there is no being both");
     }
     let ready = options.ready_fd.as_deref().map(descriptor).transpose();
-    let ready = faults.note("--ready-fd", ready).flatten();
-    let topology = Topology::resolve(words, cpus);
-    let topology = topology.map_err(|found| faults.append(found)).ok();
-    faults.or(topology.map(|topology| (topology, ready)))
+    faults.note("--ready-fd", ready).flatten()
 }
 
 /// Takes over the descriptor with this number. Nothing has been opened yet: what is there was

@@ -10,7 +10,7 @@
 use std::{collections::HashMap, ops::RangeInclusive, str::FromStr};
 
 use super::{
-    Faults,
+    About, Faults,
     kinds::{COMMON, KINDS, Kind, PortKind},
     nearest, number,
 };
@@ -64,20 +64,48 @@ impl FromStr for PortSpec {
             });
             return Err(faults);
         };
-        let mut fields = Fields { words: Vec::new(), values: HashMap::new(), faults: &mut faults };
         // A kind without words of its own begins with an option.
         let first = (!kind.words.is_empty() || !first.is_empty()).then(|| first.to_owned());
+        let (mut words, mut options) = (Vec::new(), Vec::new());
         for (index, text) in first.into_iter().chain(texts).enumerate() {
             if index < kind.words.len() {
-                fields.words.push(text);
+                words.push(text);
+            } else if text.is_empty() {
+                faults.push("an option is empty: there is a comma too many");
             } else {
-                fields.take(kind, &text);
+                options.push(match text.split_once('=') {
+                    Some((name, value)) => (name.to_owned(), value.to_owned()),
+                    None => (text, String::new()),
+                });
             }
         }
+        let spec = PortSpec::read(kind, words, &options);
+        let spec = spec.map_err(|found| faults.append(found)).ok();
+        faults.or(spec)
+    }
+}
+
+impl PortSpec {
+    /// What these words and options of a port mean, wherever they were written.
+    ///
+    /// # Errors
+    ///
+    /// All of their faults, each about a word or an option.
+    pub fn read(
+        kind: &Kind,
+        words: Vec<String>,
+        options: &[(String, String)],
+    ) -> Result<PortSpec, Faults> {
+        let mut faults = Faults::default();
+        let mut fields = Fields { words, values: HashMap::new(), faults: &mut faults };
+        let form = kind.form();
         if let Some(missing) = kind.words.get(fields.words.len()) {
-            let form = kind.form();
             fields.faults.push(format!("{missing} is missing: it is written {form}"));
+        } else if fields.words.len() > kind.words.len() {
+            let about = About::Word(kind.words.len());
+            fields.faults.push_about(about, format!("a word is too many: it is written {form}"));
         }
+        options.iter().for_each(|(name, value)| fields.take(kind, name, value));
         let port = (kind.parse)(&mut fields);
         let name = fields.parse("name", |name| check_name(name, "name", PORT_NAME_MAX, &['/']));
         let quota = fields.parse("quota", |text| number(text, "quota", 1..=u32::MAX));
@@ -98,31 +126,27 @@ pub(super) struct Fields<'a> {
 
 impl Fields<'_> {
     /// Files one `OPTION=VALUE`.
-    fn take(&mut self, kind: &Kind, text: &str) {
-        if text.is_empty() {
-            return self.faults.push("an option is empty: there is a comma too many");
-        }
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (text, None),
-        };
+    fn take(&mut self, kind: &Kind, name: &str, value: &str) {
+        let about = About::Setting(name.to_owned());
         let known = || kind.options.iter().chain(COMMON);
         let Some(setting) = known().find(|setting| setting.name == name) else {
             let list = known().map(|setting| setting.name).collect::<Vec<_>>().join(", ");
             let near = nearest(name, known().map(|setting| setting.name));
-            return self.faults.push(match near {
+            let sentence = match near {
                 Some(near) => format!("there is no option `{name}`; did you mean `{near}`?"),
                 None => format!("there is no option `{name}`; a {} has: {list}", kind.name),
-            });
+            };
+            return self.faults.push_about(about, sentence);
         };
-        let Some(value) = value.filter(|value| !value.is_empty()) else {
+        if value.is_empty() {
             let form = setting.value;
-            return self.faults.push(format!("option `{name}` needs a value: {name}={form}"));
-        };
+            let sentence = format!("option `{name}` needs a value: {name}={form}");
+            return self.faults.push_about(about, sentence);
+        }
         let values = self.values.entry(setting.name).or_default();
         values.push(value.to_owned());
         if values.len() > 1 && !setting.many {
-            self.faults.push(format!("option `{name}` is given twice"));
+            self.faults.push_about(about, format!("option `{name}` is given twice"));
         }
     }
 
@@ -133,7 +157,7 @@ impl Fields<'_> {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let word = self.words.get(index)?;
-        parse(word).map_err(|fault| self.faults.push(fault)).ok()
+        parse(word).map_err(|fault| self.faults.push_about(About::Word(index), fault)).ok()
     }
 
     /// Parses the option of this name if it was given; what is wrong becomes a fault.
@@ -143,7 +167,8 @@ impl Fields<'_> {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let value = self.values.get(name)?.last()?;
-        parse(value).map_err(|fault| self.faults.push(fault)).ok()
+        let about = || About::Setting(name.to_owned());
+        parse(value).map_err(|fault| self.faults.push_about(about(), fault)).ok()
     }
 
     /// Parses every value of an option that may be given more than once.
@@ -157,7 +182,7 @@ impl Fields<'_> {
         for value in values {
             match parse(value) {
                 Ok(value) => parsed.push(value),
-                Err(fault) => self.faults.push(fault),
+                Err(fault) => self.faults.push_about(About::Setting(name.to_owned()), fault),
             }
         }
         parsed

@@ -1,0 +1,412 @@
+//! The configuration file: TOML in place of a long command line.
+//!
+//! ```toml
+//! [switch]
+//! workers = 2
+//! [fdb]
+//! ageing = 60
+//! [[port]]
+//! tap = "tap0"                      # the kind is the key; its words are the value
+//! netns = "h1"
+//! [[port]]
+//! host = "lan0"
+//! addr = ["10.0.0.1/24", "fd00::1/64"]
+//! ```
+//!
+//! It has the names of the command line and ends in the same [`Topology`] by the same rules: the
+//! options by [`Words`], each port by the row of its kind. What is here is the form (`read`), and
+//! the place of each word in the file, so that a fault can be shown where it is (`told`).
+
+use std::{
+    fs,
+    io::{self, Read},
+    ops::Range,
+    path::Path,
+};
+
+use uswitch::topology::{About, Topology, Words};
+
+use self::read::Reading;
+pub(crate) use self::told::Told;
+
+pub(crate) mod check;
+mod read;
+mod told;
+
+/// Octets of a file at the most: each port that a switch can have, with a thousand octets.
+const FILE_OCTETS_MAX: u64 = 4 * 1024 * 1024;
+
+/// A file that was read, if not yet understood.
+#[derive(Debug)]
+pub(crate) struct File {
+    /// What it is called when something is wrong with it.
+    name: String,
+    text: String,
+}
+
+/// Something that is wrong with a file, or with the command line beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fault {
+    sentence: String,
+    /// Where: first what is to be changed, then what it is at odds with. Empty: not in the file.
+    places: Vec<Range<usize>>,
+}
+
+impl File {
+    /// Reads a file; `-` is standard input.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that begins with its name.
+    pub(crate) fn read(path: &Path) -> Result<File, String> {
+        let standard = path == Path::new("-");
+        let name = if standard { "standard input".into() } else { path.display().to_string() };
+        let failed = |error: io::Error| format!("{name}: {}", netlab::reason(&error));
+        let mut octets = Vec::new();
+        let read = |from: &mut dyn Read, octets| from.take(FILE_OCTETS_MAX + 1).read_to_end(octets);
+        match standard {
+            true => read(&mut io::stdin().lock(), &mut octets),
+            false => fs::File::open(path).and_then(|mut file| read(&mut file, &mut octets)),
+        }
+        .map_err(failed)?;
+        if octets.len() as u64 > FILE_OCTETS_MAX {
+            let most = FILE_OCTETS_MAX / 1024 / 1024;
+            return Err(format!("{name}: it is larger than {most} MiB, and so no configuration"));
+        }
+        let text = String::from_utf8(octets).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let line = 1 + error.as_bytes()[..valid].iter().filter(|o| **o == b'\n').count();
+            format!("{name}:{line}: there is an octet that is no text (UTF-8)")
+        })?;
+        Ok(File { name, text })
+    }
+
+    /// What the file means, with the words of a command line beside it: an option there goes
+    /// before the same in the file, and ports there come behind those of the file.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with both.
+    pub(crate) fn resolve(self, words: &Words, cpus: &[usize]) -> Result<Topology, Told> {
+        let Reading { words, options, ports, mut faults } = Reading::read(&self.text, words);
+        if words.ports.is_empty() && words.port.is_empty() && words.read.is_empty() && !words.unread
+        {
+            let sentence = "no port is given; each is a table such as\n[[port]]\ntap = \"tap0\"";
+            faults.push(Fault { sentence: sentence.to_owned(), places: Vec::new() });
+        }
+        let resolved = Topology::resolve(&words, cpus);
+        let found = match resolved {
+            Ok(topology) if faults.is_empty() => return Ok(topology),
+            Ok(_) => None,
+            Err(found) => Some(found),
+        };
+        let place = |number: usize, name: &str| ports.get(number).map(|port| port.setting(name));
+        for (whole, (about, bare)) in
+            found.iter().flat_map(|found| found.iter().zip(found.places()))
+        {
+            let places: Vec<_> = match about {
+                About::Option(name) => options.get(name.as_str()).cloned().into_iter().collect(),
+                About::Port(number, name) => place(*number, name).into_iter().collect(),
+                About::Twice([first, again]) => {
+                    [again, first].into_iter().filter_map(|number| place(*number, "name")).collect()
+                }
+                // They are about words of a command line.
+                About::Whole | About::Word(_) | About::Setting(_) => Vec::new(),
+            };
+            let sentence = if places.is_empty() { whole } else { bare };
+            faults.push(Fault { sentence: sentence.to_owned(), places });
+        }
+        Err(Told::new(self, faults))
+    }
+}
+
+/// Reads and resolves in one.
+///
+/// # Errors
+///
+/// Everything that is wrong.
+pub(crate) fn load(path: &Path, words: &Words, cpus: &[usize]) -> Result<Topology, Told> {
+    File::read(path).map_err(Told::from)?.resolve(words, cpus)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uswitch::{
+        bridge::GroupForward,
+        switch::BusyPoll,
+        topology::{KINDS, PortSpec},
+    };
+
+    use super::*;
+
+    const CPUS: [usize; 4] = [0, 1, 2, 5];
+
+    fn resolve(text: &str, words: &Words) -> Result<Topology, Told> {
+        let file = File { name: "lab.toml".into(), text: text.into() };
+        file.resolve(words, &CPUS)
+    }
+
+    #[track_caller]
+    fn topology(text: &str) -> Topology {
+        resolve(text, &Words::default()).unwrap_or_else(|told| panic!("{}", told.text(false)))
+    }
+
+    #[track_caller]
+    fn told(text: &str) -> String {
+        resolve(text, &Words::default()).expect_err("something is wrong").text(false)
+    }
+
+    #[test]
+    fn a_file_says_what_a_command_line_can() {
+        let topology = topology(
+            r#"
+            [switch]
+            workers = 2
+            cpus = [0, "2", 5]
+            busy-poll = 50
+            group-forward = "wire"
+            mtu = 1400
+            persist = true
+            [fdb]
+            size = 4096
+            quota = 0x80
+            ageing = 1_000
+            [[port]]
+            tap = "tap0"
+            netns = "h1"
+            mtu = 9000
+            persist = false
+            [[port]]
+            dgram = ["/run/a,b.sock", ",c"]
+            quota = 100
+            [[port]]
+            host = "lan0"
+            addr = ["10.0.0.1/24", "fd00::1/64"]
+            [[port]]
+            packet = "eth0"
+            host = "keep"
+            [[port]]
+            pcap = true
+            out = "x.pcap"
+            "#,
+        );
+        let spec = |text: &str| text.parse::<PortSpec>().unwrap();
+        let words = ["/run/a,b.sock".to_owned(), ",c".to_owned()];
+        let dgram = KINDS.iter().find(|kind| kind.name == "dgram").unwrap();
+        let options = [("quota", "100"), ("mtu", "1400")].map(|(n, v)| (n.into(), v.into()));
+        let dgram = PortSpec::read(dgram, words.to_vec(), &options).unwrap();
+        let expected = [
+            spec("tap0,netns=h1,mtu=9000,persist=off"),
+            dgram,
+            spec("host:lan0,addr=10.0.0.1/24,addr=fd00::1/64,mtu=1400"),
+            spec("packet:eth0,host=keep,mtu=1400"),
+            spec("pcap:out=x.pcap,mtu=1400"),
+        ];
+        assert_eq!(topology.ports, expected);
+        let switch = &topology.switch;
+        assert_eq!((switch.workers, &*switch.cpus), (2, &[0, 2, 5][..]));
+        assert_eq!(switch.busy_poll, BusyPoll::For(std::time::Duration::from_micros(50)));
+        assert_eq!(switch.group_forward, GroupForward::Wire);
+        assert_eq!((switch.fdb.size, switch.fdb.quota), (4096, 128));
+        assert_eq!(switch.fdb.ageing.as_secs(), 1000);
+        assert!(!topology.workers_auto);
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file_and_adds_ports() {
+        let some = |text: &str| Some(text.to_owned());
+        let words = Words {
+            ports: vec!["tap1".into()],
+            workers: some("1"),
+            mtu: some("1300"),
+            ..Words::default()
+        };
+        let text = "[switch]\nworkers = 'x'\nmtu = 1400\n[[port]]\ntap = 'tap0'\n";
+        let topology = resolve(text, &words).unwrap();
+        let ports: Vec<_> = topology.ports.iter().map(|port| (&*port.name, port.mtu)).collect();
+        assert_eq!(ports, [("tap0", Some(1300)), ("tap1", Some(1300))]);
+        assert_eq!(topology.switch.workers, 1);
+        let words = Words { ports: vec!["tap0".into()], workers: some("0"), ..words };
+        let told = resolve(text, &words).unwrap_err().text(false);
+        assert!(told.contains("error: --workers: 0 is out of range"), "{told}");
+        assert!(told.contains("lab.toml:5:7") && told.contains("is given twice"), "{told}");
+    }
+
+    #[test]
+    fn each_fault_has_its_line_and_a_caret() {
+        let text = "\
+[switch]
+wokers = 2
+busy-poll = \"alwyas\"
+[[port]]
+tap = \"tap0\"
+mtuu = 9000
+mtu = 1
+[[port]]
+tap = \"tap0\"
+quota = 70_000
+[[port]]
+tapp = \"x\"
+[[port]]
+dgram = [\"/run/a.sock\"]
+addr = 10
+[brigde]
+";
+        let expected = "\
+error: there is no key `wokers`; did you mean `workers`?
+ --> lab.toml:2:1
+  |
+2 | wokers = 2
+  | ^^^^^^
+
+error: `alwyas` is not a number from 0 to 1000000, or `off` or `always`
+ --> lab.toml:3:13
+  |
+3 | busy-poll = \"alwyas\"
+  |             ^^^^^^^^
+
+error: there is no option `mtuu`; did you mean `mtu`?
+ --> lab.toml:6:1
+  |
+6 | mtuu = 9000
+  | ^^^^
+
+error: mtu 1 is out of range: 68 to 65521
+ --> lab.toml:7:7
+  |
+7 | mtu = 1
+  |       ^
+
+error: port `tap0`: quota 70000 is more than the 65536 addresses of the table
+  --> lab.toml:10:9
+   |
+10 | quota = 70_000
+   |         ^^^^^^
+
+error: there is no kind of port `tapp`; did you mean `tap`?
+  --> lab.toml:12:1
+   |
+12 | tapp = \"x\"
+   | ^^^^
+
+error: REMOTE is missing: it is written dgram = [LOCAL, REMOTE]
+  --> lab.toml:14:9
+   |
+14 | dgram = [\"/run/a.sock\"]
+   |         ^^^^^^^^^^^^^^^
+
+error: there is no option `addr`; a dgram has: netns, mtu, name, quota
+  --> lab.toml:15:1
+   |
+15 | addr = 10
+   | ^^^^
+
+error: there is no table `brigde`; there are: [switch], [fdb], [[port]]
+  --> lab.toml:16:2
+   |
+16 | [brigde]
+   |  ^^^^^^
+";
+        assert_eq!(told(text), expected);
+    }
+
+    #[test]
+    fn what_two_ports_cannot_both_have_is_shown_at_both() {
+        let text = "[[port]]\ntap = 'a'\n[[port]]\nquota = 70_000\ntap = 'a'\n";
+        let expected = "\
+error: quota 70000 is more than the 65536 addresses of the table
+ --> lab.toml:4:9
+  |
+4 | quota = 70_000
+  |         ^^^^^^
+
+error: the device `a` is given twice
+ --> lab.toml:5:7
+  |
+2 | tap = 'a'
+  |       --- first here
+...
+5 | tap = 'a'
+  |       ^^^
+";
+        let told = told(text).replace("port `a`: ", "");
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_file_of_the_wrong_form_is_told_what_is_wrong() {
+        let cases = [
+            ("[[port]]\ntap = tap0\n", "`tap0` is no value; a text stands in quotes: \"tap0\""),
+            ("[[port]]\ntap = 't'\ntap = 'u'\n", "duplicate key"),
+            ("[port]\ntap = 't'\n", "a port is a table in double brackets: [[port]]"),
+            ("port = 'tap0'\n", "a port is a table in double brackets: [[port]]"),
+            ("port = ['tap0']\n", "a port is a table in double brackets: [[port]]"),
+            ("switch = 2\n[[port]]\ntap = 't'", "`switch` is a table: [switch]"),
+            ("[[port]]\nnetns = 'a'\n", "no kind of port is named; there are: tap, "),
+            ("[[port]]\ntap = 'a'\nvde = '/run/v'\n", "`vde` is a second kind of port"),
+            ("[[port]]\ntap = ['a', 'b']\n", "a word is too many: it is written tap = DEVICE"),
+            ("[[port]]\ntap = ''\n", "the device name is empty"),
+            ("[[port]]\ntap = 't'\nmtu = [1500]\n", "`mtu` has one value"),
+            ("[[port]]\ntap = 't'\nmtu = 1.5\n", "mtu `1.5` is not a number from"),
+            ("[[port]]\ntap = 't'\nmtu = -1\n", "mtu `-1` is not a number from"),
+            ("[[port]]\ntap = 't'\nmtu = 99999999999999999999\n", "out of range"),
+            ("[[port]]\ntap = 't'\nmtu = {}\n", "a table cannot stand here"),
+            ("[[port]]\ntap = 't'\nmtu = 2026-01-01\n", "a date cannot stand here"),
+            ("[[port]]\ntap = 't'\nmtu = ''\n", "option `mtu` needs a value"),
+            ("[[port]]\ntap = 't'\npersist = 'yes'\n", "neither `on` nor `off`"),
+            ("[[port]]\npcap = 'x'\nin = 'y'\n", "a word is too many: it is written pcap = true"),
+            ("[switch]\npersist = 1\n[[port]]\ntap = 't'", "`persist` is true or false"),
+            ("[switch]\nworkers = [1]\n[[port]]\ntap = 't'", "`workers` has one value"),
+            ("[fdb]\nworkers = 1\n[[port]]\ntap = 't'", "there is no key `workers`; [fdb] has"),
+            ("", "no port is given"),
+        ];
+        for (text, sentence) in cases {
+            let told = told(text);
+            assert!(told.contains(sentence), "{text}: {told}");
+            assert_eq!(told.matches("error:").count(), 1, "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_cannot_be_read_does_not_make_workers_too_many() {
+        let told = told("[switch]\nworkers = 2\n[[port]]\ntap = 'a'\n[[port]]\ntap = 'b/'\n");
+        assert_eq!(told.matches("error:").count(), 1, "{told}");
+    }
+
+    #[test]
+    fn programs_are_told_line_column_and_message() {
+        let told = resolve("[[port]]\ntap = 'ä/'\n\tmtu = 1 # é\n", &Words::default());
+        let json: serde_json::Value = serde_json::from_str(&told.unwrap_err().json()).unwrap();
+        let expected = serde_json::json!([
+            {"file": "lab.toml", "line": 2, "column": 7,
+             "message": "the device name `ä/` has a '/' in it"},
+            {"file": "lab.toml", "line": 3, "column": 8,
+             "message": "mtu 1 is out of range: 68 to 65521"},
+        ]);
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_terminal_is_not_moved_by_what_stands_in_a_file() {
+        let told = told("[[port]]\ntap = \"a\\u001b[1m\"\n# \u{7f}\n\"\\u001b\" = 1\n");
+        assert!(told.chars().all(|c| c == '\n' || !c.is_control()), "{told:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_text_nothing_panics_and_each_refusal_has_a_reason(
+            lines in proptest::collection::vec(
+                r#"(\[\[port\]\]|\[switch\]|\[fdb\]|(tap|host|dgram|pcap|mtu|addr|quota|workers|cpus|[a-z."é]{0,3}) = ("[a-z,/\\é]{0,4}"|[0-9x_.-]{0,4}|true|\[("a"|1|,){0,4}\]|\{\}|''))|\PC{0,6}"#,
+                0..8,
+            ),
+        ) {
+            let text = lines.join("\n");
+            if let Err(told) = resolve(&text, &Words::default()) {
+                prop_assert!(told.text(false).contains("error: "));
+                let json: serde_json::Value = serde_json::from_str(&told.json()).unwrap();
+                prop_assert!(!json.as_array().unwrap().is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What is wrong with a file: as a person wants to see it, with the line and a caret, and as a
+//! program does.
+
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde::Serialize;
+
+use super::{Fault, File};
+use crate::program::output::{self, FAILURE, USAGE};
+
+/// Faults that are shown at the most.
+const FAULTS_SHOWN_MAX: usize = 50;
+
+/// Everything that is wrong with a file and with what was typed beside it.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// `None`: it could not be read.
+    file: Option<File>,
+    faults: Vec<Fault>,
+}
+
+impl From<String> for Told {
+    /// A file that could not be read, and why.
+    fn from(sentence: String) -> Told {
+        Told { file: None, faults: vec![Fault { sentence, places: Vec::new() }] }
+    }
+}
+
+impl Told {
+    /// In the order of the file; what is not in it comes first.
+    pub(super) fn new(file: File, mut faults: Vec<Fault>) -> Told {
+        faults.sort_by_key(|fault| fault.places.first().map(|place| place.start));
+        Told { file: Some(file), faults }
+    }
+
+    /// For a person.
+    pub(crate) fn text(&self, colours: bool) -> String {
+        let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
+        let shown = self.faults.iter().take(FAULTS_SHOWN_MAX);
+        let mut texts: Vec<_> = shown.map(|fault| self.render(fault, &renderer) + "\n").collect();
+        if let more @ 1.. = self.faults.len().saturating_sub(FAULTS_SHOWN_MAX) {
+            texts.push(format!("and {more} more\n"));
+        }
+        texts.join("\n")
+    }
+
+    fn render(&self, fault: &Fault, renderer: &Renderer) -> String {
+        let title = Level::ERROR.primary_title(output::plain(&fault.sentence));
+        let (Some(File { name, text }), [place, others @ ..]) = (&self.file, &*fault.places) else {
+            return renderer.render(&[title.element(Level::ERROR.no_name().message(""))]);
+        };
+        let at = AnnotationKind::Primary.span(place.clone());
+        let others = others
+            .iter()
+            .map(|other| AnnotationKind::Context.span(other.clone()).label("first here"));
+        let snippet = Snippet::source(text).path(output::plain(name)).annotation(at);
+        renderer.render(&[title.element(snippet.annotations(others))])
+    }
+
+    /// For a program: an array of objects.
+    pub(crate) fn json(&self) -> String {
+        let faults: Vec<_> = self.faults.iter().map(|fault| self.facts(fault)).collect();
+        serde_json::to_string(&faults).expect("texts and numbers") + "\n"
+    }
+
+    fn facts<'a>(&'a self, fault: &'a Fault) -> JsonFault<'a> {
+        let file = self.file.as_ref();
+        let place = file.zip(fault.places.first());
+        let place = place.map(|(file, place)| position(&file.text, place.start));
+        JsonFault {
+            file: file.map(|file| &*file.name),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+            message: &fault.sentence,
+        }
+    }
+
+    /// Tells a person, on standard error.
+    pub(crate) fn show(&self) {
+        let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
+        // There is nobody to tell that standard error is closed.
+        let _ = writeln!(io::stderr(), "{}", self.text(colours));
+    }
+
+    /// Tells a person, and that nothing was done.
+    pub(crate) fn refuse(&self) -> ExitCode {
+        self.show();
+        output::complain("nothing was done");
+        self.code()
+    }
+
+    /// What the program ends with: a file that cannot be read is nobody's wrong word.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(if self.file.is_some() { USAGE } else { FAILURE })
+    }
+}
+
+#[derive(Serialize)]
+struct JsonFault<'a> {
+    file: Option<&'a str>,
+    line: Option<usize>,
+    column: Option<usize>,
+    message: &'a str,
+}
+
+/// Line and column of an octet, both from 1 on; a column is a letter.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = &text.as_bytes()[..at.min(text.len())];
+    let begin = before.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
+    let line = 1 + before.iter().filter(|octet| **octet == b'\n').count();
+    (line, 1 + String::from_utf8_lossy(&before[begin..]).chars().count())
+}

@@ -1,0 +1,146 @@
+//! Configuration files, by the program itself: what it says of them, and what it does with them.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What is said of a file, and the code with which it ended.
+fn uswitch(folder: &TempDir, arguments: &str) -> (Option<i32>, String, String) {
+    uswitch_told(folder, arguments, "")
+}
+
+fn uswitch_told(folder: &TempDir, arguments: &str, input: &str) -> (Option<i32>, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_uswitch"))
+        .args(arguments.split_whitespace())
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // Whoever reads nothing ends before it is written.
+    let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let text = |octets| String::from_utf8(octets).expect("UTF-8");
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn write(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    fs::write(&path, text).expect("it can be written");
+    path
+}
+
+const LAB: &str = "\
+[switch]
+workers = 1
+[[port]]
+tap = \"tap0\"
+[[port]]
+dgram = [\"a.sock\", \"b.sock\"]
+";
+
+#[test]
+fn a_sound_file_is_summed_up_in_a_line() {
+    let folder = folder();
+    write(&folder, "lab.toml", LAB);
+    let (code, out, err) = uswitch(&folder, "check lab.toml");
+    assert_eq!((code, &*out, &*err), (Some(0), "lab.toml: 2 ports, 1 worker, nothing wrong\n", ""));
+    let (code, out, err) = uswitch(&folder, "check -j lab.toml");
+    assert_eq!((code, &*out, &*err), (Some(0), "[]\n", ""));
+    let (code, out, _) = uswitch_told(&folder, "check -", LAB);
+    assert_eq!((code, &*out), (Some(0), "-: 2 ports, 1 worker, nothing wrong\n"));
+}
+
+#[test]
+fn all_faults_of_a_file_are_told_with_their_places() {
+    let folder = folder();
+    write(&folder, "lab.toml", "[switch]\nworkers = 0\n[[port]]\ntap = \"a\"\nmtuu = 1\n");
+    let expected = "\
+error: 0 is out of range: 1 to 256, or `auto`
+ --> lab.toml:2:11
+  |
+2 | workers = 0
+  |           ^
+
+error: there is no option `mtuu`; did you mean `mtu`?
+ --> lab.toml:5:1
+  |
+5 | mtuu = 1
+  | ^^^^
+
+";
+    let (code, out, err) = uswitch(&folder, "check lab.toml");
+    assert_eq!((code, &*out, &*err), (Some(2), "", expected));
+    let (code, out, err) = uswitch(&folder, "check -j lab.toml");
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &*err, json.as_array().map(Vec::len)), (Some(2), "", Some(2)));
+    assert_eq!((&json[1]["line"], &json[1]["column"]), (&5.into(), &1.into()));
+    // To run it is refused in the same words, with those of the command line.
+    for form in ["run -c lab.toml --mtu 1", "-c lab.toml --mtu 1"] {
+        let (code, out, err) = uswitch(&folder, form);
+        assert_eq!((code, &*out), (Some(2), ""));
+        assert!(err.starts_with("error: --mtu: 1 is out of range: 68 to 65521\n"), "{err}");
+        assert!(err.contains(expected) && err.ends_with("uswitch: nothing was done\n"), "{err}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_failure() {
+    let folder = folder();
+    write(&folder, "latin.toml", "");
+    fs::write(folder.path().join("latin.toml"), b"# a\n# \xe4\n").expect("it can be written");
+    for (name, sentence) in [
+        ("there-is-none", "there-is-none: No such file"),
+        (".", ".: "),
+        ("latin.toml", ".toml:2: "),
+    ] {
+        let (code, out, err) = uswitch(&folder, &format!("check {name}"));
+        assert_eq!((code, &*out), (Some(1), ""), "{err}");
+        assert!(err.contains(sentence), "{err}");
+        let (code, out, _) = uswitch(&folder, &format!("check --json {name}"));
+        let json: Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!((code, &json[0]["line"]), (Some(1), &Value::Null));
+    }
+}
+
+#[test]
+fn bad_words_behind_a_command_are_refused() {
+    let folder = folder();
+    let cases = [
+        ("check", "a word is missing"),
+        ("check a b", "`b` stands alone"),
+        ("check --colour a", "there is no option `--colour`"),
+        ("run tap0", "`tap0` stands alone"),
+        ("run", "no port is given"),
+        ("run -c", "option `--config <FILE>` needs a value"),
+    ];
+    for (arguments, sentence) in cases {
+        let (code, out, err) = uswitch(&folder, arguments);
+        assert_eq!((code, &*out), (Some(2), ""), "{arguments}: {err}");
+        assert!(err.contains(sentence), "{arguments}: {err}");
+    }
+}
+
+#[test]
+fn the_file_is_run_with_what_stands_beside_it() {
+    let folder = folder();
+    let file =
+        "[[port]]\npcap = true\nout = \"there.pcap\"\n[[port]]\npcap = true\nin = \"none\"\n";
+    write(&folder, "lab.toml", file);
+    // It was understood: what is told is that there is no such capture.
+    let (code, _, err) = uswitch(&folder, "run -c lab.toml --port dgram:no/a,b");
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("none: ") && err.contains("a: "), "{err}");
+    assert!(!Path::new("there.pcap").exists());
+}
