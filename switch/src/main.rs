@@ -7,7 +7,7 @@ mod program;
 
 use program::{
     cli::{self, Order},
-    config::check,
+    config::{check, diff},
     demo, doctor, external, generate, output, run,
 };
 
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Order::Print(text) => output::print(&text),
         Order::Switch(options) => run::run(&options),
         Order::Check { file, json } => check::run(&file, json),
+        Order::Diff { files, json } => diff::run(&files, json),
         Order::Demo(args) => demo::run(&args),
         Order::Doctor { json } => doctor::run(json),
         Order::Generate(what) => output::print(&generate::generate(what)),

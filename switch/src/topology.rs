@@ -11,8 +11,10 @@ use std::{
     time::Duration,
 };
 
+mod emit;
 mod faults;
 mod kinds;
+mod plan;
 mod spec;
 
 pub use faults::{About, Faults};
@@ -20,6 +22,7 @@ pub use kinds::{
     COMMON, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
     QUEUES_RANGE, Setting, Side, StreamSpec, TapSpec, UdpSpec, VdeSpec, VethSpec,
 };
+pub use plan::{Action, in_the_way, plan};
 pub use spec::{DEVICE_NAME_MAX, MTU_RANGE, PORT_NAME_MAX, PortSpec};
 
 use crate::{

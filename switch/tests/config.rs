@@ -144,3 +144,37 @@ fn the_file_is_run_with_what_stands_beside_it() {
     assert!(err.contains("none: ") && err.contains("a: "), "{err}");
     assert!(!Path::new("there.pcap").exists());
 }
+
+#[test]
+fn two_files_are_compared_as_diff_does() {
+    let folder = folder();
+    write(&folder, "old.toml", LAB);
+    let new = LAB.replace("workers = 1", "workers = 2").replace("tap0\"", "tap0\"\nmtu = 9000");
+    let new = new.replace("dgram", "stream").replace("[\"a.sock\", \"b.sock\"]", "\"c,d.sock\"");
+    write(&folder, "new.toml", &new);
+    let expected = "\
+! workers: 1 -> 2 (takes a restart)
+- dgram:a.sock,b.sock
+~ tap:tap0 -> tap:tap0,mtu=9000
++ stream:c,,d.sock
+";
+    let (code, out, err) = uswitch(&folder, "diff old.toml new.toml");
+    assert_eq!((code, &*out, &*err), (Some(1), expected, ""));
+    let (code, out, _) = uswitch(&folder, "diff -j old.toml new.toml");
+    let expected = serde_json::json!([
+        {"action": "restart", "setting": "workers", "old": "1", "new": "2"},
+        {"action": "remove", "port": "a", "old": "dgram:a.sock,b.sock"},
+        {"action": "change", "port": "tap0", "old": "tap:tap0", "new": "tap:tap0,mtu=9000"},
+        {"action": "add", "port": "c,d", "new": "stream:c,,d.sock"},
+    ]);
+    assert_eq!((code, serde_json::from_str::<Value>(&out).expect("JSON")), (Some(1), expected));
+    let (code, out, err) = uswitch(&folder, "diff old.toml old.toml");
+    assert_eq!((code, &*out, &*err), (Some(0), "", ""));
+    write(&folder, "bad.toml", "[[port]]\n");
+    let (code, out, err) = uswitch(&folder, "diff bad.toml there-is-none");
+    assert_eq!((code, &*out), (Some(2), ""));
+    assert!(err.contains("bad.toml:1:1") && err.contains("there-is-none: No such"), "{err}");
+    let (code, _, err) = uswitch(&folder, "diff old.toml");
+    assert_eq!(code, Some(2));
+    assert!(err.contains("a word is missing"), "{err}");
+}

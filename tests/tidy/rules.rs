@@ -218,7 +218,7 @@ const FORBIDDEN: &[&str] =
     &["mgr", "ctx", "tmp", "util", "utils", "helper", "helpers", "manager", "handler", "context"];
 
 /// Names of others, which we must use.
-const FOREIGN_NAMES: &[&str] = &["ContextKind", "ContextValue", "SigHandler"];
+const FOREIGN_NAMES: &[&str] = &["Context", "ContextKind", "ContextValue", "SigHandler"];
 
 fn fault(source: &Source, line: usize, what: &str) -> String {
     format!("{}:{line}: {what}", source.path)

@@ -26,6 +26,8 @@ pub(crate) enum Order {
     Switch(Box<Options>),
     /// Check a configuration file.
     Check { file: PathBuf, json: bool },
+    /// Compare two configuration files.
+    Diff { files: [PathBuf; 2], json: bool },
     /// Show the switch at work.
     Demo(DemoArgs),
     /// Look at this machine, and tell in JSON or in words.
@@ -168,6 +170,19 @@ enum Command {
         #[arg(short, long)]
         json: bool,
     },
+    /// Tell what a switch that runs one file would do if it were given another
+    ///
+    /// One action a line: `+` a port comes, `-` one goes, `~` one goes and comes again, `!` a
+    /// setting takes a restart. Exit codes: 0 nothing is to be done, 1 something, 2 trouble.
+    Diff {
+        /// What runs
+        old: PathBuf,
+        /// What should run
+        new: PathBuf,
+        /// Tell it as JSON: an array of actions
+        #[arg(short, long)]
+        json: bool,
+    },
     Demo(DemoArgs),
     /// Look at this machine and say what is in the way of a switch, and what to type
     ///
@@ -287,6 +302,9 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
         Some(Command::Run(run)) => Ok(Order::Switch(run.options(faults))),
         Some(_) if !faults.is_empty() => Err(faults),
         Some(Command::Check { file, json }) => Ok(Order::Check { file, json: json || switch.json }),
+        Some(Command::Diff { old, new, json }) => {
+            Ok(Order::Diff { files: [old, new], json: json || switch.json })
+        }
         Some(Command::Demo(_)) if switch.has_ports() => {
             Err("demo: it makes ports of its own; leave --ports and --port out".into())
         }

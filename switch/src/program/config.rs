@@ -30,6 +30,7 @@ use self::read::Reading;
 pub(crate) use self::told::Told;
 
 pub(crate) mod check;
+pub(crate) mod diff;
 mod read;
 mod told;
 
@@ -235,7 +236,10 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_line_and_a_caret() {
-        let text = "\
+        assert_eq!(told(FAULTY), TOLD);
+    }
+
+    const FAULTY: &str = "\
 [switch]
 wokers = 2
 busy-poll = \"alwyas\"
@@ -253,7 +257,8 @@ dgram = [\"/run/a.sock\"]
 addr = 10
 [brigde]
 ";
-        let expected = "\
+
+    const TOLD: &str = "\
 error: there is no key `wokers`; did you mean `workers`?
  --> lab.toml:2:1
   |
@@ -308,8 +313,6 @@ error: there is no table `brigde`; there are: [switch], [fdb], [[port]]
 16 | [brigde]
    |  ^^^^^^
 ";
-        assert_eq!(told(text), expected);
-    }
 
     #[test]
     fn what_two_ports_cannot_both_have_is_shown_at_both() {
@@ -397,7 +400,12 @@ error: the device `a` is given twice
         #[test]
         fn whatever_the_text_nothing_panics_and_each_refusal_has_a_reason(
             lines in proptest::collection::vec(
-                r#"(\[\[port\]\]|\[switch\]|\[fdb\]|(tap|host|dgram|pcap|mtu|addr|quota|workers|cpus|[a-z."é]{0,3}) = ("[a-z,/\\é]{0,4}"|[0-9x_.-]{0,4}|true|\[("a"|1|,){0,4}\]|\{\}|''))|\PC{0,6}"#,
+                &*[
+                    r"\[\[port\]\]|\[switch\]|\[fdb\]|\PC{0,6}|",
+                    r#"(tap|host|dgram|pcap|mtu|addr|quota|workers|cpus|[a-z."é]{0,3}) = "#,
+                    r#"("[a-z,/\\é]{0,4}"|[0-9x_.-]{0,4}|true|\[("a"|1|,){0,4}\]|\{\}|'')"#,
+                ]
+                .concat(),
                 0..8,
             ),
         ) {

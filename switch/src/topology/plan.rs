@@ -1,0 +1,233 @@
+//! From what there is to what there should be: a list of actions, and nothing is done. A port
+//! that is the same in both is not in it, and so loses no frame.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::{
+    DgramSpec, MacvlanSpec, PcapSpec, PortKind, PortSpec, StreamSpec, Topology, UdpSpec, VdeSpec,
+    VethSpec,
+};
+
+/// One thing to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// A setting of the switch that cannot be changed while it runs.
+    Restart {
+        /// Its name on the command line, without the dashes.
+        setting: &'static str,
+        /// What it is.
+        old: String,
+        /// What it should be.
+        new: String,
+    },
+    /// A port goes.
+    Remove(PortSpec),
+    /// A port of the same name is another: it goes and comes again.
+    Change {
+        /// As it is.
+        old: PortSpec,
+        /// As it should be.
+        new: PortSpec,
+    },
+    /// A port comes.
+    Add(PortSpec),
+}
+
+impl fmt::Display for Action {
+    /// A line, in the manner of diff(1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Restart { setting, old, new } => {
+                write!(f, "! {setting}: {old} -> {new} (takes a restart)")
+            }
+            Action::Remove(spec) => write!(f, "- {spec}"),
+            Action::Change { old, new } => write!(f, "~ {old} -> {new}"),
+            Action::Add(spec) => write!(f, "+ {spec}"),
+        }
+    }
+}
+
+/// What makes the new of the old: restarts, then removals, then changes, then additions, so that
+/// what goes makes room for what comes. Ports are known by their names; their order says nothing.
+pub fn plan(old: &Topology, new: &Topology) -> Vec<Action> {
+    let mut actions = restarts(old, new);
+    let by_name = |topology: &'_ Topology| -> BTreeMap<String, PortSpec> {
+        topology.ports.iter().map(|port| (port.name.clone(), port.clone())).collect()
+    };
+    let (before, after) = (by_name(old), by_name(new));
+    let gone = old.ports.iter().filter(|port| !after.contains_key(&port.name));
+    actions.extend(gone.cloned().map(Action::Remove));
+    let changed = new.ports.iter().filter_map(|port| {
+        let old = before.get(&port.name).filter(|old| *old != port)?.clone();
+        Some(Action::Change { old, new: port.clone() })
+    });
+    actions.extend(changed);
+    let come = new.ports.iter().filter(|port| !before.contains_key(&port.name));
+    actions.extend(come.cloned().map(Action::Add));
+    actions
+}
+
+/// The settings that differ: none of them can be changed while the switch runs.
+fn restarts(old: &Topology, new: &Topology) -> Vec<Action> {
+    let before: BTreeMap<_, _> = as_set(old).into_iter().collect();
+    let mut restarts = Vec::new();
+    for setting in
+        ["workers", "cpus", "busy-poll", "group-forward", "fdb-size", "fdb-quota", "ageing"]
+    {
+        // A switch that runs keeps its workers if nobody says how many.
+        if setting == "workers" && new.workers_auto {
+            continue;
+        }
+        let (old, new) = (before.get(setting), as_set(new).into_iter().find(|s| s.0 == setting));
+        let word = |text: Option<&String>| text.cloned().unwrap_or_else(|| "any".to_owned());
+        let (old, new) = (word(old), word(new.as_ref().map(|(_, text)| text)));
+        if old != new {
+            restarts.push(Action::Restart { setting, old, new });
+        }
+    }
+    restarts
+}
+
+/// The settings with the number of workers that there is.
+fn as_set(topology: &Topology) -> Vec<(&'static str, String)> {
+    Topology { workers_auto: false, ..topology.clone() }.emit_settings()
+}
+
+/// Whether two ports might need the same device, file or address, so that one cannot be opened
+/// while the other is there. Two names of one namespace are not seen through.
+pub fn in_the_way(one: &PortSpec, other: &PortSpec) -> bool {
+    let others = needs(other);
+    needs(one).iter().any(|need| others.contains(need))
+}
+
+/// What a port needs for itself: where and what.
+fn needs(spec: &PortSpec) -> Vec<(&str, String)> {
+    let (netns, here) = (spec.netns.as_deref().unwrap_or_default(), "");
+    let file = |path: &std::path::Path| vec![("/", path.display().to_string())];
+    match &spec.kind {
+        PortKind::Veth(VethSpec { device, peer, .. }) => {
+            vec![(here, device.clone()), (netns, peer.clone())]
+        }
+        PortKind::Macvtap(MacvlanSpec { device, lower, .. })
+        | PortKind::Macvlan(MacvlanSpec { device, lower, .. }) => {
+            let names = [Some(device), lower.as_ref()].into_iter().flatten();
+            names.map(|name| (netns, name.clone())).collect()
+        }
+        PortKind::Stream(StreamSpec { path, .. }) => file(path),
+        PortKind::Dgram(DgramSpec { local, .. }) => file(local),
+        PortKind::Vde(VdeSpec { folder }) => file(folder),
+        PortKind::Udp(UdpSpec { local, .. }) => vec![(netns, local.to_string())],
+        PortKind::Pcap(PcapSpec { output, .. }) => output.as_deref().map(file).unwrap_or_default(),
+        PortKind::Tap(_) | PortKind::Packet(_) | PortKind::Host(_) => {
+            spec.kind.device().map(|device| (netns, device.to_owned())).into_iter().collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Words, *};
+
+    fn topology(ports: &str, settings: &[(&str, &str)]) -> Topology {
+        let mut words = Words { fdb_size: Some("4096".into()), ..Words::default() };
+        words.port = ports.split_whitespace().map(str::to_owned).collect();
+        for (name, value) in settings {
+            let value = Some((*value).to_owned());
+            match *name {
+                "workers" => words.workers = value,
+                "cpus" => words.cpus = value,
+                "busy-poll" => words.busy_poll = value,
+                "group-forward" => words.group_forward = value,
+                "fdb-size" => words.fdb_size = value,
+                "fdb-quota" => words.fdb_quota = value,
+                _ => words.ageing = value,
+            }
+        }
+        Topology::resolve(&words, &[0, 1, 2, 3]).unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    #[track_caller]
+    fn lines(old: &Topology, new: &Topology) -> Vec<String> {
+        plan(old, new).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn ports_go_change_and_come_in_this_order() {
+        let cases: &[(&str, &str, &[&str])] = &[
+            ("a b", "a b", &[]),
+            ("a b", "b a", &[]),
+            ("a b", "a b c", &["+ tap:c"]),
+            ("a b c", "c a", &["- tap:b"]),
+            ("a b", "a b,mtu=9000", &["~ tap:b -> tap:b,mtu=9000"]),
+            ("a b,quota=1", "a b,quota=2", &["~ tap:b,quota=1 -> tap:b,quota=2"]),
+            ("a packet:b", "a tap:b", &["~ packet:b -> tap:b"]),
+            // Another name is another port, of the same device: it has to go first.
+            ("a b", "a b,name=c", &["- tap:b", "+ tap:b,name=c"]),
+            (
+                "a b c,mtu=1500",
+                "d c,mtu=1400 e a",
+                &["- tap:b", "~ tap:c,mtu=1500 -> tap:c,mtu=1400", "+ tap:d", "+ tap:e"],
+            ),
+            ("a", "b", &["- tap:a", "+ tap:b"]),
+        ];
+        for (old, new, expected) in cases {
+            assert_eq!(lines(&topology(old, &[]), &topology(new, &[])), *expected, "{old} > {new}");
+        }
+    }
+
+    #[test]
+    fn each_setting_of_the_switch_takes_a_restart_and_is_named() {
+        let cases: &[(&[(&str, &str)], &str)] = &[
+            (&[("workers", "1")], "! workers: 2 -> 1 (takes a restart)"),
+            (&[("cpus", "0,2")], "! cpus: any -> 0,2 (takes a restart)"),
+            (&[("busy-poll", "50")], "! busy-poll: off -> 50 (takes a restart)"),
+            (&[("busy-poll", "always")], "! busy-poll: off -> always (takes a restart)"),
+            (&[("group-forward", "wire")], "! group-forward: standard -> wire (takes a restart)"),
+            (
+                &[("fdb-size", "8192"), ("fdb-quota", "512")],
+                "! fdb-size: 4096 -> 8192 (takes a restart)",
+            ),
+            (&[("fdb-quota", "7")], "! fdb-quota: 512 -> 7 (takes a restart)"),
+            (&[("ageing", "10")], "! ageing: 300 -> 10 (takes a restart)"),
+        ];
+        let old = topology("a b", &[]);
+        for (settings, line) in cases {
+            assert_eq!(lines(&old, &topology("a b", settings)), [*line]);
+        }
+        assert_eq!(lines(&old, &topology("a b", &[("workers", "2")])), [""; 0]);
+    }
+
+    #[test]
+    fn workers_that_nobody_counted_stay_as_they_are() {
+        let (two, three) = (topology("a b", &[]), topology("a b c", &[]));
+        assert_ne!(two.switch.workers, three.switch.workers);
+        assert_eq!(lines(&two, &three), ["+ tap:c"]);
+        assert_eq!(lines(&three, &two), ["- tap:c"]);
+    }
+
+    #[test]
+    fn what_needs_the_same_cannot_be_open_at_a_time() {
+        let cases = [
+            ("a", "packet:a", true),
+            ("a", "b", false),
+            ("a,netns=x", "a", false),
+            ("a,netns=x", "host:a,netns=x", true),
+            ("veth:v,peer=e,netns=x", "packet:e,netns=x", true),
+            ("veth:v,peer=e,netns=x", "packet:v,netns=x", false),
+            ("veth:v,peer=e,netns=x", "packet:v", true),
+            ("macvlan:m,lower=e", "packet:e", true),
+            ("macvlan:m,lower=e", "macvtap:n,lower=e", true),
+            ("stream:/a", "dgram:/a,/b", true),
+            ("dgram:/b,/a", "dgram:/c,/a", false),
+            ("vde:/a", "pcap:out=/a", true),
+            ("pcap:in=/a", "pcap:in=/a,out=/b", false),
+            ("udp:127.0.0.1:1,127.0.0.1:2", "udp:127.0.0.1:1,127.0.0.1:3", true),
+            ("udp:127.0.0.1:1,127.0.0.1:2", "udp:127.0.0.1:1,127.0.0.1:2,netns=x", false),
+        ];
+        for (one, other, expected) in cases {
+            let [first, second] = [one, other].map(|text| text.parse::<PortSpec>().unwrap());
+            assert_eq!(in_the_way(&first, &second), expected, "{one} {other}");
+            assert_eq!(in_the_way(&second, &first), expected, "{other} {one}");
+        }
+    }
+}
