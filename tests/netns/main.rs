@@ -9,6 +9,7 @@ mod lab;
 mod macvtap;
 mod packet;
 mod program;
+mod reload;
 mod segments;
 mod stations;
 mod traffic;

@@ -412,9 +412,11 @@ pub(crate) const NOTES: &[(&str, &str)] = &[
     (
         "Signals",
         "\
-SIGINT, SIGTERM, SIGHUP  end the switch; a second SIGINT or SIGTERM does so
-                         at once, with exit code 1
-SIGUSR1                  prints the counters so far",
+SIGINT, SIGTERM  end the switch; a second one does so at once, with exit code 1
+SIGHUP           reads the file of --config again and does what differs; ports
+                 that are the same in it lose no frame, and a file with a fault
+                 changes nothing. Without a file it ends the switch
+SIGUSR1          prints the counters so far",
     ),
     (
         "Exit codes",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use uswitch::{
     plug::{Failure, Plugs},
-    topology::Topology,
+    topology::{PortSpec, Topology},
 };
 
 /// Names that a line shows at the most.
@@ -21,8 +21,23 @@ const DESCRIPTORS_BESIDE: usize = 64;
 ///
 /// A sentence for each that did not open.
 pub(crate) fn open_all(topology: &Topology) -> Result<Plugs, Vec<String>> {
-    raise_descriptor_limit(topology);
+    raise_descriptor_limit(topology.ports.iter(), topology.switch.workers);
     Plugs::open(&topology.ports).map_err(|failures| gather(&failures))
+}
+
+/// Opens these ports beside those that a switch with so many workers has: all, or none.
+///
+/// # Errors
+///
+/// A sentence for each that did not open.
+pub(crate) fn open_more(
+    plugs: &mut Plugs,
+    specs: &[PortSpec],
+    workers: usize,
+) -> Result<(), Vec<String>> {
+    let there = plugs.specs().map(|(spec, _)| spec);
+    raise_descriptor_limit(there.chain(specs), workers);
+    plugs.open_more(specs).map_err(|failures| gather(&failures))
 }
 
 /// One sentence for each reason: what failed alike for a thousand ports is told once.
@@ -55,10 +70,9 @@ fn list(names: &[&str]) -> String {
 
 /// Lets this process have as many descriptors as the ports may need. If that is refused, opening
 /// will say at which port they ran out.
-fn raise_descriptor_limit(topology: &Topology) {
-    let queues: usize = topology.ports.iter().map(|port| port.kind.queues_max()).sum();
+fn raise_descriptor_limit<'a>(ports: impl Iterator<Item = &'a PortSpec>, workers: usize) {
     // A queue may cost three descriptors, and one for each worker that waits on it or sends by it.
-    let needed = queues * (3 + topology.switch.workers) + topology.ports.len();
+    let needed: usize = ports.map(|port| port.kind.queues_max() * (3 + workers) + 1).sum();
     let needed = (needed + DESCRIPTORS_BESIDE) as u64;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if needed <= soft {

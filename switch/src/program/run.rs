@@ -1,5 +1,7 @@
 //! The switch as a program: open the ports, switch until somebody wishes the end, tell the counts.
 
+mod reload;
+
 use std::{
     fs::File,
     io::{self, IsTerminal, Write},
@@ -110,6 +112,8 @@ struct Running<'a> {
     handle: Handle<AnyPort>,
     started: Instant,
     workers: usize,
+    /// What it was told to be.
+    topology: Topology,
 }
 
 impl Running<'_> {
@@ -123,10 +127,11 @@ impl Running<'_> {
         let (workers, ports) = (topology.switch.workers, topology.ports.len());
         let started = Instant::now();
         let handle = switch::start(&topology.switch).map_err(failed("no worker was started"))?;
-        let mut running = Running { options, wishes, plugs, handle, started, workers };
+        let topology = topology.clone();
+        let mut running = Running { options, wishes, plugs, handle, started, workers, topology };
         running.plug_in().map_err(failed("the ports were not plugged in"))?;
         if options.verbose {
-            output::tell(describe(topology));
+            output::tell(describe(&running.topology));
         }
         if !options.quiet {
             output::tell(format_args!(
@@ -174,7 +179,15 @@ impl Running<'_> {
         let mut code = ExitCode::from(DONE);
         loop {
             self.wait();
-            match self.wishes.try_recv() {
+            let wish = match (self.wishes.try_recv(), &self.options.config) {
+                (Ok(Wish::Reload), Some(file)) => {
+                    self.reload(file);
+                    continue;
+                }
+                (Ok(Wish::Reload), None) => Ok(Wish::End),
+                (wish, _) => wish,
+            };
+            match wish {
                 // A reader who has gone, or a full disk, has been told; frames go on.
                 Ok(Wish::Report) => {
                     output::print(&self.status().render(self.options.json));
@@ -186,7 +199,7 @@ impl Running<'_> {
                     }
                     break;
                 }
-                Err(TryRecvError::Empty) => {}
+                Ok(Wish::Reload) | Err(TryRecvError::Empty) => {}
             }
             let changes = self.plugs.tend(&mut self.handle);
             changes.iter().for_each(|change| self.tell(change));

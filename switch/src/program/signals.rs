@@ -22,8 +22,10 @@ const WAITING_MAX: usize = 16;
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// SIGINT, SIGTERM or SIGHUP: come to an end.
+    /// SIGINT or SIGTERM: come to an end.
     End,
+    /// SIGHUP: read the file again, or come to an end if there is none.
+    Reload,
     /// SIGUSR1: tell what was counted so far.
     Report,
 }
@@ -45,9 +47,14 @@ pub(crate) fn listen() -> io::Result<Receiver<Wish>> {
     let (tell, wishes) = bounded(WAITING_MAX);
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            if signal == SIGUSR1 {
+            let wish = match signal {
+                SIGUSR1 => Some(Wish::Report),
+                SIGHUP => Some(Wish::Reload),
+                _ => None,
+            };
+            if let Some(wish) = wish {
                 // No room: as many are waiting already.
-                let _ = tell.try_send(Wish::Report);
+                let _ = tell.try_send(wish);
             } else if tell.send(Wish::End).is_err() {
                 return;
             }
