@@ -140,7 +140,7 @@ impl PortKind {
 fn macvlan(spec: &MacvlanSpec, options: &mut Options) -> Vec<String> {
     let MacvlanSpec { device, lower, mode, mac } = spec;
     option(options, "lower", lower.as_ref());
-    option(options, "mode", Some(mode));
+    option(options, "mode", lower.as_ref().map(|_| mode));
     option(options, "mac", mac.as_ref());
     vec![device.clone()]
 }
@@ -170,7 +170,7 @@ mod tests {
             "packet:eth0,host=keep",
             "packet:eth0,host=drop,netns=h1",
             "macvtap:m,lower=eth0,mode=passthru,mac=02:00:00:00:00:01",
-            "macvtap:m,mode=bridge",
+            "macvtap:m",
             "macvlan:m,lower=eth0,mode=vepa,mac=02:00:00:00:00:01",
             "veth:v,peer=eth0,addr=10.0.0.2/24,addr=fd00::2/64,mac=02:00:00:00:00:01,netns=h1",
             "host:lan0,addr=10.0.0.1/24,addr=fd00::1/64,mac=02:00:00:00:00:01",
