@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Order::Print(text) => output::print(&text),
         Order::Switch(options) => run::run(&options),
         Order::Check { file, json } => check::run(&file, json),
+        Order::Config(options) => run::print_config(&options),
         Order::Diff { files, json } => diff::run(&files, json),
         Order::Demo(args) => demo::run(&args),
         Order::Doctor { json } => doctor::run(json),

@@ -178,3 +178,67 @@ fn two_files_are_compared_as_diff_does() {
     assert_eq!(code, Some(2));
     assert!(err.contains("a word is missing"), "{err}");
 }
+
+#[test]
+fn a_command_line_becomes_a_file_that_can_be_checked() {
+    let folder = folder();
+    let line = "config --ports tap0 --port udp:127.0.0.1:1,127.0.0.1:2,quota=9 --workers 1 \
+                --port host:lan0,addr=10.0.0.1/24,mac=02:00:00:00:00:01 --busy-poll 50 --persist";
+    let expected = "\
+[switch]
+workers = 1
+busy-poll = 50
+group-forward = \"standard\"
+
+[fdb]
+size = 65536
+quota = 8192
+ageing = 300
+
+[[port]]
+tap = \"tap0\"
+persist = true
+
+[[port]]
+udp = [\"127.0.0.1:1\", \"127.0.0.1:2\"]
+quota = 9
+
+[[port]]
+host = \"lan0\"
+addr = [\"10.0.0.1/24\"]
+mac = \"02:00:00:00:00:01\"
+";
+    let (code, out, err) = uswitch(&folder, line);
+    assert_eq!((code, &*out, &*err), (Some(0), expected, ""));
+    let (code, said, err) = uswitch_told(&folder, "check -", &out);
+    assert_eq!((code, &*said), (Some(0), "-: 3 ports, 1 worker, nothing wrong\n"), "{err}");
+    write(&folder, "lab.toml", &out);
+    let (code, again, _) = uswitch(&folder, "config -c lab.toml");
+    assert_eq!((code, again), (Some(0), out));
+    let (code, out, err) = uswitch(&folder, "config --ports a/b");
+    assert_eq!((code, &*out), (Some(2), ""));
+    assert!(err.contains("has a '/' in it"), "{err}");
+}
+
+/// What the README shows, and what it says of it.
+#[test]
+fn the_readme_tells_the_truth() {
+    let readme = include_str!("../../README.md");
+    let begin = readme.find("```toml\n").expect("there is an example") + "```toml\n".len();
+    let text = &readme[begin..][..readme[begin..].find("```").expect("it has an end")];
+    let folder = folder();
+    write(&folder, "lab.toml", text);
+    let (code, out, err) = uswitch(&folder, "check lab.toml");
+    assert_eq!((code, &*err), (Some(0), ""), "{out}");
+    assert!(out.starts_with("lab.toml: 3 ports, "), "{out}");
+    let line = "config --busy-poll 50 --ageing 60 --port tap:tap0,mtu=9000 \
+                --port dgram:/run/switch.sock,/run/vm2.sock \
+                --port host:lan0,addr=10.0.0.1/24,addr=fd00::1/64";
+    let (code, same, err) = uswitch(&folder, line);
+    assert_eq!((code, &*err), (Some(0), ""));
+    write(&folder, "same.toml", &same);
+    assert_eq!(
+        uswitch(&folder, "diff lab.toml same.toml"),
+        (Some(0), String::new(), String::new())
+    );
+}

@@ -26,6 +26,8 @@ pub(crate) enum Order {
     Switch(Box<Options>),
     /// Check a configuration file.
     Check { file: PathBuf, json: bool },
+    /// Print what would run as a configuration file.
+    Config(Box<Options>),
     /// Compare two configuration files.
     Diff { files: [PathBuf; 2], json: bool },
     /// Show the switch at work.
@@ -170,6 +172,9 @@ enum Command {
         #[arg(short, long)]
         json: bool,
     },
+    /// Print what would run with these options as a configuration file, with all that was left out
+    #[command(args_override_self = true)]
+    Config(Box<SwitchArgs>),
     /// Tell what a switch that runs one file would do if it were given another
     ///
     /// One action a line: `+` a port comes, `-` one goes, `~` one goes and comes again, `!` a
@@ -301,6 +306,7 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
     match command {
         Some(Command::Run(run)) => Ok(Order::Switch(run.options(faults))),
         Some(_) if !faults.is_empty() => Err(faults),
+        Some(Command::Config(asked)) => Ok(Order::Config(asked.options(faults))),
         Some(Command::Check { file, json }) => Ok(Order::Check { file, json: json || switch.json }),
         Some(Command::Diff { old, new, json }) => {
             Ok(Order::Diff { files: [old, new], json: json || switch.json })

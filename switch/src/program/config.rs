@@ -31,6 +31,7 @@ pub(crate) use self::told::Told;
 
 pub(crate) mod check;
 pub(crate) mod diff;
+pub(crate) mod emit;
 mod read;
 mod told;
 
@@ -136,7 +137,7 @@ mod tests {
     use uswitch::{
         bridge::GroupForward,
         switch::BusyPoll,
-        topology::{KINDS, PortSpec},
+        topology::{COMMON, KINDS, Kind, PortSpec},
     };
 
     use super::*;
@@ -396,7 +397,109 @@ error: the device `a` is given twice
         assert!(told.chars().all(|c| c == '\n' || !c.is_control()), "{told:?}");
     }
 
+    /// Values for each option of each kind.
+    const VALUES: &[(&str, &[&str])] = &[
+        ("side", &["auto", "fd", "netdev"]),
+        ("owner", &["nobody", "7", "007"]),
+        ("mac", &["02:00:00:00:00:01"]),
+        ("queues", &["1", "4"]),
+        ("persist", &["on", "off"]),
+        ("host", &["drop", "keep"]),
+        ("lower", &["eth0"]),
+        ("mode", &["bridge", "vepa", "private", "passthru"]),
+        ("peer", &["eth0", "true"]),
+        ("addr", &["10.0.0.1/24", "fd00::1/64"]),
+        ("connect", &["on", "off"]),
+        ("in", &["a,b.pcap", "on", "\"\\ä\u{1}"]),
+        ("out", &["b.pcap", "-1", "'''"]),
+        ("speed", &["original", "0.5x", "7x", "1000", "18446744073709551615", "top"]),
+        ("netns", &["h1", "/run/a,b", "4711", "04711", "off"]),
+        ("mtu", &["68", "9000"]),
+        ("name", &["uplink", "12", "on"]),
+        ("quota", &["1", "64"]),
+    ];
+
+    /// A spec of this kind: for each option a number that draws its value, or none.
+    fn spec(kind: &Kind, number: usize, draws: &[usize]) -> Option<PortSpec> {
+        let words = kind.words.iter().enumerate().map(|(index, word)| match (*word, index) {
+            ("DEVICE", _) => format!("dev{number}"),
+            (_, _) if kind.name == "udp" => format!("127.0.0.1:{}", 1 + number * 2 + index),
+            (_, 0) => format!("/run/x,{number}"),
+            (_, _) => format!(",y\"{number}"),
+        });
+        let known = kind.options.iter().chain(COMMON).zip(draws);
+        let options = known.flat_map(|(setting, draw)| {
+            let values = VALUES.iter().find(|(name, _)| *name == setting.name);
+            let values = values.unwrap_or_else(|| panic!("no value for {}", setting.name)).1;
+            let value = |at: usize| (setting.name.to_owned(), values[at].to_owned());
+            let count = match setting.many {
+                true => draw % 3,
+                false => usize::from(*draw < values.len()),
+            };
+            let first = if setting.many { 0 } else { *draw };
+            (first..first + count).map(value).collect::<Vec<_>>()
+        });
+        PortSpec::read(kind, words.collect(), &options.collect::<Vec<_>>()).ok()
+    }
+
+    /// A topology with ports of all kinds; words of the command line for the rest.
+    fn draw(draws: &[Vec<usize>], settings: &[usize]) -> Words {
+        let mut read: Vec<PortSpec> = Vec::new();
+        for (row, draws) in draws.iter().enumerate() {
+            for (index, kind) in KINDS.iter().enumerate() {
+                let number = row * KINDS.len() + index;
+                let Some(mut found) = spec(kind, number, draws) else { continue };
+                if read.iter().any(|other| other.name == found.name) {
+                    found.name += &format!("-{number}");
+                }
+                read.push(found);
+            }
+        }
+        let draw = |at: usize, values: [&str; 2]| {
+            settings[at].checked_sub(1).map(|which| values[which].to_owned())
+        };
+        Words {
+            read,
+            workers: draw(0, ["1", "auto"]),
+            cpus: draw(1, ["5", "0,2-2"]),
+            busy_poll: draw(2, ["50", "always"]),
+            group_forward: draw(3, ["wire", "standard"]),
+            fdb_size: draw(4, ["64", "4096"]),
+            fdb_quota: draw(5, ["1", "64"]),
+            ageing: draw(6, ["1", "1000000"]),
+            ..Words::default()
+        }
+    }
+
+    #[test]
+    fn every_kind_is_drawn() {
+        let words = draw(&[vec![5; 16], vec![0; 16], vec![1; 16]], &[0; 7]);
+        for kind in KINDS {
+            assert!(words.read.iter().any(|spec| spec.emit().0.name == kind.name), "{}", kind.name);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_runs_can_be_written_as_a_file_that_says_the_same(
+            draws in proptest::collection::vec(proptest::collection::vec(0..6_usize, 16), 1..4),
+            settings in proptest::collection::vec(0..3_usize, 7),
+        ) {
+            let words = draw(&draws, &settings);
+            let topology = Topology::resolve(&words, &CPUS);
+            prop_assume!(topology.is_ok());
+            let topology = topology.unwrap();
+            let text = emit::emit(&topology);
+            let again = match resolve(&text, &Words::default()) {
+                Ok(again) => again,
+                Err(told) => panic!("{text}\n{}", told.text(false)),
+            };
+            prop_assert_eq!(&again.ports, &topology.ports, "{}", text);
+            prop_assert_eq!(again.emit_settings(), topology.emit_settings());
+            prop_assert_eq!(again.switch.workers, topology.switch.workers);
+            prop_assert_eq!(emit::emit(&again), text);
+        }
+
         #[test]
         fn whatever_the_text_nothing_panics_and_each_refusal_has_a_reason(
             lines in proptest::collection::vec(

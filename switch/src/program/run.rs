@@ -51,6 +51,14 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
 }
 
+/// Prints what [`run`] would run, as a file.
+pub(crate) fn print_config(options: &Options) -> ExitCode {
+    match settle(options, &cpus()) {
+        Ok((topology, _)) => output::print(&config::emit::emit(&topology)),
+        Err(code) => code,
+    }
+}
+
 /// The processors that are lent to us.
 pub(crate) fn cpus() -> Vec<usize> {
     let cpus = core_affinity::get_core_ids().unwrap_or_default();

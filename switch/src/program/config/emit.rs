@@ -1,0 +1,64 @@
+//! `uswitch config`: what would run, as a file that says the same.
+
+use uswitch::topology::{PortSpec, Topology};
+
+use super::read::SETTINGS;
+
+/// The file of a topology. What it leaves to the machine (`auto`), it leaves.
+pub(crate) fn emit(topology: &Topology) -> String {
+    let said = topology.emit_settings();
+    let mut text = String::new();
+    for table in ["switch", "fdb"] {
+        text += &format!("[{table}]\n");
+        for (_, key, option, _) in SETTINGS.iter().filter(|(of, ..)| *of == table) {
+            let found = said.iter().find(|(name, _)| *name == option.trim_start_matches('-'));
+            text +=
+                &found.map(|(_, text)| format!("{key} = {}\n", value(text))).unwrap_or_default();
+        }
+        text.push('\n');
+    }
+    text + &topology.ports.iter().map(port).collect::<Vec<_>>().join("\n")
+}
+
+/// The table of one port.
+fn port(spec: &PortSpec) -> String {
+    let (kind, words, options) = spec.emit();
+    let words = match &*words {
+        [] => "true".to_owned(),
+        [word] => quoted(word),
+        words => array(words.iter().map(|word| quoted(word))),
+    };
+    let mut text = format!("[[port]]\n{} = {words}\n", kind.name);
+    let mut done = Vec::new();
+    for (name, _) in &options {
+        if done.contains(name) {
+            continue;
+        }
+        done.push(*name);
+        let of_name = options.iter().filter(|(other, _)| other == name);
+        let mut values: Vec<_> = of_name.map(|(_, text)| value(text)).collect();
+        let many = kind.options.iter().any(|setting| setting.name == *name && setting.many);
+        let all = if many { array(values.into_iter()) } else { values.remove(0) };
+        text += &format!("{name} = {all}\n");
+    }
+    text
+}
+
+fn array(values: impl Iterator<Item = String>) -> String {
+    format!("[{}]", values.collect::<Vec<_>>().join(", "))
+}
+
+/// A value as a person would write it: numbers and switches without quotes. A number that would
+/// not be read as it is written (`007`) is a text.
+fn value(text: &str) -> String {
+    match text {
+        "on" => "true".to_owned(),
+        "off" => "false".to_owned(),
+        _ if text.parse::<u32>().is_ok_and(|number| number.to_string() == text) => text.to_owned(),
+        _ => quoted(text),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
