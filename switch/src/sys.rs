@@ -57,6 +57,43 @@ pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// The supplementary groups of the process at the other end of a unix socket, as they were when it
+/// connected (SO_PEERGROUPS).
+///
+/// # Errors
+///
+/// What getsockopt(2) said.
+pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<libc::gid_t>> {
+    let mut groups: Vec<libc::gid_t> = vec![0; 64];
+    loop {
+        let room = size_of_val(&*groups);
+        let mut len = room as libc::socklen_t;
+        // SAFETY: SO_PEERGROUPS writes `len` octets of gid_t at the most (net/core/sock.c,
+        // sk_getsockopt), which `groups` has, and to `len` how many they are or would be; both
+        // are ours alone and outlive the call. Any bits are a gid_t.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut len,
+            )
+        };
+        let count = len as usize / size_of::<libc::gid_t>();
+        match check(result) {
+            Err(e) if e.raw_os_error() == Some(libc::ERANGE) && count > groups.len() => {
+                groups.resize(count, 0);
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {
+                groups.truncate(count);
+                return Ok(groups);
+            }
+        }
+    }
+}
+
 /// Asks the processor to fetch the cache line in which `place` begins. A hint: nothing is read.
 #[inline]
 pub(crate) fn prefetch<T>(place: &T) {

@@ -41,7 +41,7 @@ use nix::{
     sys::{
         epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags},
         eventfd::{EfdFlags, EventFd},
-        socket::{Backlog, MsgFlags, SockType, UnixAddr, listen, recv, sendmsg},
+        socket::{MsgFlags, SockType, UnixAddr, recv, sendmsg},
     },
 };
 
@@ -50,7 +50,7 @@ use crate::{
     frame::{Arena, Batch, Selection},
     port::{
         Port, Rx, Sent, Tx,
-        unix::{Bound, Fault, Place, SocketError, check_mtu, widen},
+        unix::{Bound, Place, SocketError, check_mtu, listen_at, widen},
     },
 };
 
@@ -59,9 +59,6 @@ const LENGTH_LEN: usize = 4;
 
 /// Clients of one [`Listener`] at a time at the most.
 pub const CLIENTS_MAX: usize = 1024;
-
-/// Clients that may wait to be accepted.
-const BACKLOG: i32 = 128;
 
 /// What a port on a stream socket is to be like.
 #[derive(Clone, Debug)]
@@ -92,14 +89,9 @@ impl Listener {
     ///
     /// A sentence: another program serves the path, it is no socket, or the system said no.
     pub fn bind(config: &StreamConfig) -> Result<Listener, SocketError> {
-        let name = config.path.display();
-        check_mtu(&name, config.mtu)?;
-        let (socket, bound) = Place::new(&config.path)?.bind(SockType::Stream)?;
-        let backlog = Backlog::new(BACKLOG).expect("a backlog that Linux has");
-        listen(&socket, backlog)
-            .map_err(|e| SocketError::new(name, Fault::System("listen there", e.into())))?;
-        let (listener, clients) = (socket.into(), Arc::new(()));
-        Ok(Listener { listener, mtu: config.mtu, clients, _bound: bound })
+        check_mtu(config.path.display(), config.mtu)?;
+        let (listener, bound) = listen_at(&config.path, None)?;
+        Ok(Listener { listener, mtu: config.mtu, clients: Arc::new(()), _bound: bound })
     }
 
     /// The next client, if one has come. Never waits.

@@ -15,7 +15,7 @@ use std::{
     io,
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+        unix::{ffi::OsStrExt, fs::OpenOptionsExt, net::UnixListener},
     },
     path::{Path, PathBuf},
 };
@@ -25,10 +25,10 @@ use nix::{
     fcntl::AtFlags,
     sys::{
         socket::{
-            AddressFamily, SetSockOpt, SockFlag, SockType, UnixAddr, bind, connect, setsockopt,
-            socket, sockopt,
+            AddressFamily, Backlog, SetSockOpt, SockFlag, SockType, UnixAddr, bind, connect,
+            listen, setsockopt, socket, sockopt,
         },
-        stat::{FileStat, SFlag, fstatat, stat},
+        stat::{FileStat, Mode, SFlag, fchmod, fstatat, stat},
     },
     unistd::{UnlinkatFlags, unlinkat},
 };
@@ -42,6 +42,32 @@ const SOCKET_OCTETS: usize = 1 << 20;
 
 /// Octets of a path that an address has room for, less the 0 at its end.
 const PATH_MAX: usize = 107;
+
+/// Clients that may wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// Binds a stream socket at this path, in the place of one that nobody holds any more, and
+/// listens. `mode`: who may connect, from the first moment on, less the umask; `None`: whom the
+/// umask allows to. The listener never waits. The socket is removed when [`Bound`] is dropped.
+///
+/// # Errors
+///
+/// A sentence: another program serves the path ([`SocketError::is_served`]), it is no socket, or
+/// the system said no.
+pub fn listen_at(path: &Path, mode: Option<u32>) -> Result<(UnixListener, Bound), SocketError> {
+    let fail = |fault| SocketError::new(path.display(), fault);
+    let system = |what, errno: Errno| fail(Fault::System(what, errno.into()));
+    let place = Place::new(path)?;
+    let socket = open(SockType::Stream).map_err(|e| system("open a socket", e))?;
+    if let Some(mode) = mode {
+        // The file gets the mode of the socket (net/unix/af_unix.c, `unix_bind_bsd`).
+        fchmod(&socket, Mode::from_bits_truncate(mode)).map_err(|e| system("close it", e))?;
+    }
+    let bound = place.bind_socket(&socket, SockType::Stream)?;
+    let backlog = Backlog::new(BACKLOG).expect("a backlog that Linux has");
+    listen(&socket, backlog).map_err(|e| system("listen there", e))?;
+    Ok((socket.into(), bound))
+}
 
 /// Where a socket is, or is to be.
 #[derive(Debug)]
@@ -110,8 +136,14 @@ impl Place {
     /// Binds a socket here, in the place of one that nobody holds any more.
     pub(super) fn bind(self, kind: SockType) -> Result<(OwnedFd, Bound), SocketError> {
         let fail = |fault| SocketError::new(self.path.display(), fault);
-        let folder = folder(&self.path).map_err(fail)?;
         let socket = open(kind).map_err(|e| fail(Fault::System("open a socket", e.into())))?;
+        let bound = self.bind_socket(&socket, kind)?;
+        Ok((socket, bound))
+    }
+
+    fn bind_socket(self, socket: &OwnedFd, kind: SockType) -> Result<Bound, SocketError> {
+        let fail = |fault| SocketError::new(self.path.display(), fault);
+        let folder = folder(&self.path).map_err(fail)?;
         let mut bound = bind(socket.as_raw_fd(), &self.address);
         if bound == Err(Errno::EADDRINUSE) {
             self.clear(&folder, kind).map_err(fail)?;
@@ -120,7 +152,7 @@ impl Place {
         bound.map_err(|e| fail(Fault::System("bind a socket there", e.into())))?;
         let file = file(&folder, self.name())
             .map_err(|e| fail(Fault::System("find it when it was bound", e.into())))?;
-        Ok((socket, Bound { place: self, folder, file: identity(&file) }))
+        Ok(Bound { place: self, folder, file: identity(&file) })
     }
 
     /// Removes what is here if it is a socket that nobody holds.
@@ -151,7 +183,7 @@ impl Place {
 /// A socket of ours in the file system. Dropped, it is removed, unless the name is by now
 /// somebody else's.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub struct Bound {
     place: Place,
     folder: OwnedFd,
     file: (u64, u64),
@@ -252,6 +284,11 @@ impl SocketError {
     pub fn is_passing(&self) -> bool {
         matches!(self.fault, Fault::Nobody | Fault::Stale | Fault::Busy)
     }
+
+    /// Whether another program serves the path.
+    pub fn is_served(&self) -> bool {
+        matches!(self.fault, Fault::Live)
+    }
 }
 
 impl fmt::Display for SocketError {
@@ -311,6 +348,20 @@ mod tests {
         assert!(matches!(taken.fault, Fault::Live), "{taken}");
         drop(theirs);
         Place::new(&path("theirs")).unwrap().bind(SockType::Datagram).unwrap();
+    }
+
+    #[test]
+    fn listener_is_closed_to_others_from_the_first_moment_and_leaves_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        let (listener, bound) = listen_at(&path, Some(0o600)).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let taken = listen_at(&path, Some(0o600)).unwrap_err();
+        assert!(taken.is_served(), "{taken}");
+        assert_eq!(listener.accept().map(drop).map_err(|e| e.kind()), Ok(()), "who asked has come");
+        drop((listener, bound));
+        assert!(!path.exists());
     }
 
     #[test]
