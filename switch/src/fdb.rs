@@ -274,13 +274,21 @@ impl Fdb {
     /// The entries that have not expired, in no order. One that moves or changes while the
     /// iterator passes is seen before or after, or not at all.
     pub fn entries(&self, now: Tick) -> impl Iterator<Item = Entry> {
-        let slots = self.buckets.iter().map(Bucket::slots).enumerate();
+        self.entries_from(0, now).map(|(_, entry)| entry)
+    }
+
+    /// The same from the bucket with this number on, each with the number of its bucket, which
+    /// only grows: for who takes the table bucket by bucket, with pauses.
+    pub fn entries_from(&self, bucket: usize, now: Tick) -> impl Iterator<Item = (usize, Entry)> {
+        let buckets = self.buckets.get(bucket..).unwrap_or_default();
+        // In this order: there may be no number behind the last.
+        let slots = buckets.iter().map(Bucket::slots).zip(bucket..).map(|(slots, b)| (b, slots));
         slots.flat_map(|(bucket, slots)| slots.map(move |slot| (bucket, slot))).filter_map(
             move |(bucket, slot)| {
                 // Rule 3: first the age.
                 let (age, word) = (slot.age(), slot.word());
                 let live = word != 0 && !self.is_expired(age, now);
-                live.then(|| self.entry(bucket, word, now.since(age)))
+                live.then(|| (bucket, self.entry(bucket, word, now.since(age))))
             },
         )
     }
@@ -656,6 +664,23 @@ mod tests {
         assert_eq!((fdb.used_by(port(0)), fdb.used_by(port(1))), (20, 0));
         fdb.flush(None);
         assert_eq!(fdb.used(), 0);
+    }
+
+    #[test]
+    fn entries_taken_bucket_by_bucket_are_those_taken_at_once() {
+        let fdb = table(1024, 1024, 1);
+        for number in 0..1000 {
+            fdb.learn(fdb.place(0, mac(number)), port(0), Tick(0));
+        }
+        let (mut taken, mut from) = (Vec::new(), Some(0));
+        while let Some(bucket) = from {
+            let mut rest = fdb.entries_from(bucket, Tick(0)).peekable();
+            let first = rest.peek().map(|(bucket, _)| *bucket);
+            taken.extend(rest.by_ref().take_while(|(b, _)| Some(*b) == first).map(|(_, e)| e));
+            from = first.map(|first| first + 1);
+        }
+        assert_eq!(taken, fdb.entries(Tick(0)).collect::<Vec<_>>());
+        assert_eq!(fdb.entries_from(usize::MAX, Tick(0)).count(), 0);
     }
 
     #[test]

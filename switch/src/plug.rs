@@ -221,6 +221,13 @@ impl Plugs {
         self.plugs.values().map(|plug| (&plug.spec, &*plug.ports))
     }
 
+    /// For what the plug of this name waits. `None`: for nothing, no port will come of it any
+    /// more; or there is no such plug.
+    pub fn waits_for(&self, name: &str) -> Option<&'static str> {
+        let plug = self.plugs.values().find(|plug| plug.spec.name == name)?;
+        plug.source.may_bring().then(|| plug.source.waits_for())
+    }
+
     /// Gives the ports that are open to the switch, all at once.
     ///
     /// # Errors

@@ -387,6 +387,21 @@ impl<P: Port> Handle<P> {
         }
     }
 
+    /// The counters of one port. `None`: there is no such port.
+    pub fn port(&self, port: PortId) -> Option<PortReport> {
+        Some(self.ports.get(port.index())?.as_ref()?.report(port))
+    }
+
+    /// The last counters of ports that have left, of many the latest.
+    pub fn departed(&self) -> &[PortReport] {
+        &self.departed
+    }
+
+    /// The largest payload that a port takes, in octets. `None`: there is no such port.
+    pub fn mtu(&self, port: PortId) -> Option<u32> {
+        Some(self.ports.get(port.index())?.as_ref()?.tx.mtu())
+    }
+
     /// What the kernel dropped on either side of a port. `None`: there is no such port.
     pub fn kernel_drops(&self, port: PortId) -> Option<KernelDrops> {
         Some(self.ports.get(port.index())?.as_ref()?.tx.kernel_drops())

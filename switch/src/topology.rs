@@ -174,11 +174,11 @@ fn ports(words: &Words, faults: &mut Faults) -> Vec<PortSpec> {
 }
 
 /// No device may be given twice, nor may two ports have one name.
-fn check_twice(ports: &[PortSpec], faults: &mut Faults) {
+pub fn check_twice<'a>(ports: impl IntoIterator<Item = &'a PortSpec>, faults: &mut Faults) {
     let mut devices = BTreeMap::new();
     let mut names = BTreeMap::new();
     let mut told = BTreeSet::new();
-    for (number, PortSpec { name, netns, kind, .. }) in ports.iter().enumerate() {
+    for (number, PortSpec { name, netns, kind, .. }) in ports.into_iter().enumerate() {
         // A veth's netns= is where its other end goes.
         let netns = netns.as_ref().filter(|_| !matches!(kind, PortKind::Veth(_)));
         let device = kind.device().map(|device| (netns, device));
