@@ -8,7 +8,7 @@ mod program;
 use program::{
     cli::{self, Order},
     config::{check, diff},
-    demo, doctor, external, generate, output, run,
+    demo, doctor, external, generate, output, run, steer,
 };
 
 fn main() -> ExitCode {
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Order::Diff { files, json } => diff::run(&files, json),
         Order::Demo(args) => demo::run(&args),
         Order::Doctor { json } => doctor::run(json),
+        Order::Steer(what) => steer::run(&what),
         Order::Generate(what) => output::print(&generate::generate(what)),
         Order::External(words) => external::run(&words),
     }

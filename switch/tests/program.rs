@@ -493,7 +493,7 @@ fn quiet_tells_nothing_but_what_was_asked_for() {
         return;
     }
     let namespace = Namespace::new().expect("a namespace");
-    let mut command = uswitch("--ports pg0,pg1 --quiet");
+    let mut command = uswitch("--ports pg0,pg1 --quiet --no-control");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = namespace.run(|| command.spawn()).expect("a namespace").expect("it starts");
     let begin = Instant::now();

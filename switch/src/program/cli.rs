@@ -15,7 +15,13 @@ use clap::{
 };
 use uswitch::topology::{Faults, KINDS, Words};
 
-use super::{demo::DemoArgs, generate::Generate, kinds};
+use super::{
+    control::{ControlConfig, NAME_DEFAULT, check_name, find_group},
+    demo::DemoArgs,
+    generate::Generate,
+    kinds,
+    steer::{FdbCommand, PortCommand, Steer, Which},
+};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -34,6 +40,8 @@ pub(crate) enum Order {
     Demo(DemoArgs),
     /// Look at this machine, and tell in JSON or in words.
     Doctor { json: bool },
+    /// Steer a switch that runs.
+    Steer(Steer),
     /// Generate the manual page or completions.
     Generate(Generate),
     /// Run another program.
@@ -55,6 +63,8 @@ pub(crate) struct Options {
     pub(crate) verbose: bool,
     /// The descriptor that waits for us to be ready.
     pub(crate) ready_fd: Option<String>,
+    /// How it can be steered. `None`: it cannot.
+    pub(crate) control: Option<ControlConfig>,
     /// What was wrong with the form of the command line.
     pub(crate) faults: Faults,
 }
@@ -155,6 +165,38 @@ struct SwitchArgs {
     /// Write a newline to this descriptor, 3 or above, when frames flow, and close it
     #[arg(long, value_name = "FD", help_heading = "Output")]
     ready_fd: Option<String>,
+
+    #[command(flatten)]
+    control: ControlArgs,
+}
+
+/// How a switch can be steered while it runs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Control")]
+struct ControlArgs {
+    /// Name of the switch; in front of a command, the name of the switch that it is for [default:
+    /// uswitch]
+    #[arg(short, long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Who beside root and the user of the switch may steer it: with all rights that it has
+    #[arg(long, value_name = "GROUP")]
+    socket_group: Option<String>,
+
+    /// Make no control socket: what runs cannot be asked or changed
+    #[arg(long)]
+    no_control: bool,
+}
+
+impl ControlArgs {
+    /// What they mean for a switch that is started.
+    fn settle(self, faults: &mut Faults) -> Option<ControlConfig> {
+        let name = check_name(self.name.as_deref().unwrap_or(NAME_DEFAULT));
+        let name = faults.note("--name", name.map_err(Faults::from));
+        let group = self.socket_group.as_deref().map(find_group).transpose();
+        let group = faults.note("--socket-group", group.map_err(Faults::from)).flatten();
+        name.filter(|_| !self.no_control).map(|name| ControlConfig { name, group })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -197,11 +239,22 @@ enum Command {
         #[arg(short, long)]
         json: bool,
     },
-    /// What can be plugged in
+    /// What can be plugged in, and what is plugged into a switch that runs
     Port {
         #[command(subcommand)]
         what: PortCommand,
     },
+    /// The addresses that a switch that runs has learned
+    Fdb {
+        #[command(subcommand)]
+        what: FdbCommand,
+    },
+    /// Show all counters of a switch that runs
+    Stats(Which),
+    /// Show why a switch that runs has dropped frames
+    Drops(Which),
+    /// Tell what happens in a switch that runs, a line each: ports that come and go, loops
+    Monitor(Which),
     /// Print the manual page or completions for a shell
     Generate {
         #[command(subcommand)]
@@ -209,16 +262,6 @@ enum Command {
     },
     #[command(external_subcommand)]
     External(Vec<OsString>),
-}
-
-#[derive(Debug, Subcommand)]
-enum PortCommand {
-    /// List the kinds of port, each with an example
-    Kinds {
-        /// Tell it as JSON, one object a line, with all options
-        #[arg(short, long)]
-        json: bool,
-    },
 }
 
 /// Reads the arguments, the program's own name first.
@@ -278,7 +321,8 @@ impl SwitchArgs {
         !(self.ports.is_empty() && self.port.is_empty())
     }
 
-    fn options(self, faults: Faults) -> Box<Options> {
+    fn options(self, mut faults: Faults) -> Box<Options> {
+        let control = self.control.settle(&mut faults);
         let words = Words {
             ports: self.ports,
             port: self.port,
@@ -296,13 +340,15 @@ impl SwitchArgs {
         };
         let (config, ready_fd) = (self.config, self.ready_fd);
         let SwitchArgs { json, quiet, verbose, .. } = self;
-        Box::new(Options { words, config, json, quiet, verbose, ready_fd, faults })
+        Box::new(Options { words, config, control, json, quiet, verbose, ready_fd, faults })
     }
 }
 
 /// Sorts what could be read; what cannot be done is a fault.
 fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
     let Cli { switch, command } = cli;
+    let (name, json) = (switch.control.name.clone(), switch.json);
+    let steer = |steer: Steer| Ok(Order::Steer(steer.with(name, json)));
     match command {
         Some(Command::Run(run)) => Ok(Order::Switch(run.options(faults))),
         Some(_) if !faults.is_empty() => Err(faults),
@@ -323,6 +369,11 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
         Some(Command::Port { what: PortCommand::Kinds { json } }) => {
             Ok(Order::Print(kinds::list(json || switch.json)))
         }
+        Some(Command::Port { what }) => steer(Steer::port(what)?),
+        Some(Command::Fdb { what }) => steer(Steer::fdb(what)?),
+        Some(Command::Stats(which)) => steer(Steer::stats(which)),
+        Some(Command::Drops(which)) => steer(Steer::drops(which)),
+        Some(Command::Monitor(which)) => steer(Steer::monitor(which)),
         Some(Command::Generate { what }) => Ok(Order::Generate(what)),
         Some(Command::External(words)) => Ok(Order::External(words)),
         None => Ok(Order::Switch(switch.options(faults))),
@@ -344,8 +395,14 @@ fn sentence(error: &clap::Error) -> String {
             format!("`{argument}` stands alone, and nothing is to be done with it")
         }
         (ErrorKind::UnknownArgument, None, _) => format!("there is no option `{argument}`"),
-        (ErrorKind::MissingRequiredArgument, ..) => MISSING.to_owned(),
         (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ..) => MISSING.to_owned(),
+        (ErrorKind::MissingRequiredArgument, ..) => {
+            let missing = match error.get(ContextKind::InvalidArg) {
+                Some(ContextValue::Strings(words)) => words.join(" "),
+                _ => argument.to_owned(),
+            };
+            format!("{missing} is missing; `--help` behind the command tells what it is")
+        }
         (ErrorKind::InvalidValue, _, Some("")) => format!("option `{argument}` needs a value"),
         (ErrorKind::InvalidValue, _, Some(value)) => {
             let there = match error.get(ContextKind::ValidValue) {
@@ -437,6 +494,14 @@ SIGUSR1          prints the counters so far",
 Counters go to standard output, everything else to standard error, as text
 also with --json.",
     ),
+    (
+        "Steering",
+        "\
+A switch that runs is asked and changed by `uswitch port show|add|del`,
+`fdb show|get|flush`, `stats`, `drops` and `monitor`; `-n NAME` says which.
+They speak to /run/uswitch/NAME.sock, or $XDG_RUNTIME_DIR/uswitch/NAME.sock
+if it is not root's; $USWITCH_RUNTIME_DIR goes before both.",
+    ),
     ("Other commands", "`uswitch NAME ...` with any other NAME runs the program `uswitch-NAME`."),
     (
         "Examples",
@@ -444,6 +509,7 @@ also with --json.",
 uswitch demo
 uswitch --ports tap0,tap1,tap2
 uswitch --port tap0,netns=red --port tap1,netns=blue,mtu=9000
+uswitch port add tap3,netns=green
 uswitch --ports tap0,tap1 --busy-poll 50 --json | jq .total.rx_frames",
     ),
 ];

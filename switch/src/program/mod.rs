@@ -1,8 +1,10 @@
 //! Everything that a person types and reads. `cli` says what can be typed, `run` does it, and
-//! `report` writes what comes of it; `demo` shows it. The switch itself is the library's.
+//! `report` writes what comes of it; `control` lets others ask and steer what runs, and `steer`
+//! does so; `demo` shows it. The switch itself is the library's.
 
 pub(crate) mod cli;
 pub(crate) mod config;
+pub(crate) mod control;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod external;
@@ -13,3 +15,4 @@ pub(crate) mod output;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod signals;
+pub(crate) mod steer;

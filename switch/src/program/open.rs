@@ -9,11 +9,14 @@ use uswitch::{
     topology::{PortSpec, Topology},
 };
 
+use super::control::CLIENTS_MAX;
+
 /// Names that a line shows at the most.
 const NAMES_SHOWN_MAX: usize = 8;
 
-/// Descriptors beside those of ports and workers: standard streams, signals, netlink.
-const DESCRIPTORS_BESIDE: usize = 64;
+/// Descriptors beside those of ports and workers: standard streams, signals, netlink, and those
+/// who steer.
+const DESCRIPTORS_BESIDE: usize = 64 + CLIENTS_MAX;
 
 /// Opens all ports of a topology, or none.
 ///

@@ -23,7 +23,7 @@ pub(crate) fn complain(sentence: impl Display) {
 }
 
 /// The text without anything that moves a terminal's cursor: names may come from strangers.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     escaped(text, |c| c.is_control())
 }
 
@@ -55,17 +55,26 @@ pub(crate) fn usage(faults: &Faults) -> ExitCode {
 /// Writes to standard output. A reader who has closed the pipe has seen enough: no failure. All
 /// else (a full disk) is one, and has been told.
 pub(crate) fn print(text: &str) -> ExitCode {
+    let written = print_more(text);
+    ExitCode::from(written.err().unwrap_or(DONE))
+}
+
+/// The same for one of several texts.
+///
+/// # Errors
+///
+/// The exit code, when there is nobody to print the others for.
+pub(crate) fn print_more(text: &str) -> Result<(), u8> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            complain(format_args!(
-                "standard output could not be written: {}",
-                netlab::reason(&error)
-            ));
-            ExitCode::from(FAILURE)
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|error| {
+        if error.kind() == ErrorKind::BrokenPipe {
+            return DONE;
         }
-        _ => ExitCode::from(DONE),
-    }
+        let reason = netlab::reason(&error);
+        complain(format_args!("standard output could not be written: {reason}"));
+        FAILURE
+    })
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use std::{fmt::Write, time::Duration};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use uswitch::{
     frame::Mac,
     stats::{Counter, PortStats},
     switch::{PortReport, Report},
 };
+
+use super::control::Counters;
 
 /// Columns of text, where it can be folded.
 const WIDTH: usize = 80;
@@ -181,15 +183,6 @@ struct JsonEntry {
     age_s: f64,
 }
 
-/// Counters under their own names.
-struct Counters(PortStats);
-
-impl Serialize for Counters {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(counter, count)| (counter.name(), count)))
-    }
-}
-
 /// Each reason for which frames were dropped.
 fn drops(total: &PortStats) -> String {
     let dropped: Vec<_> =
@@ -210,7 +203,7 @@ fn drops(total: &PortStats) -> String {
 }
 
 /// What a counter counts, without the words that its table says anyway.
-fn about(counter: Counter) -> &'static str {
+pub(crate) fn about(counter: Counter) -> &'static str {
     let about = counter.about();
     let about = about.trim_start_matches("Dropped: ").trim_start_matches("Not sent: ");
     let end = about.find(" (").unwrap_or(about.len());
@@ -263,7 +256,7 @@ pub(crate) fn columns<const N: usize>(rows: &[[String; N]], left: usize) -> Stri
 }
 
 /// A line, folded between words where it gets too long; what follows is indented.
-fn fold(line: &str, indent: usize) -> String {
+pub(crate) fn fold(line: &str, indent: usize) -> String {
     let head = line.len() - line[indent.min(line.len())..].trim_start().len();
     let (mut text, mut column) = (line[..head].to_owned(), head);
     for (index, word) in line[head..].split(' ').enumerate() {

@@ -23,7 +23,9 @@ use uswitch::{
 
 use super::{
     cli::Options,
-    config, open,
+    config,
+    control::{Control, Event as News, NAME_DEFAULT, Steered},
+    open,
     output::{self, DONE, FAILURE},
     report::{Address, Status},
     signals::{self, Wish},
@@ -122,6 +124,8 @@ struct Running<'a> {
     workers: usize,
     /// What it was told to be.
     topology: Topology,
+    /// Who steers. `None`: nobody may.
+    control: Option<Control>,
 }
 
 impl Running<'_> {
@@ -135,9 +139,11 @@ impl Running<'_> {
         let (workers, ports) = (topology.switch.workers, topology.ports.len());
         let started = Instant::now();
         let handle = switch::start(&topology.switch).map_err(failed("no worker was started"))?;
-        let topology = topology.clone();
-        let mut running = Running { options, wishes, plugs, handle, started, workers, topology };
+        let (topology, control) = (topology.clone(), None);
+        let mut running =
+            Running { options, wishes, plugs, handle, started, workers, topology, control };
         running.plug_in().map_err(failed("the ports were not plugged in"))?;
+        running.open_control();
         if options.verbose {
             output::tell(describe(&running.topology));
         }
@@ -157,23 +163,52 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Tells what has changed: what went well to whoever wants to know, the rest to everybody.
-    fn tell(&self, change: &Change) {
-        match change {
-            Change::Came { name, warnings, .. } => {
+    /// Lets it be steered. It forwards as well if that cannot be.
+    fn open_control(&mut self) {
+        match self.options.control.as_ref().map(Control::start).transpose() {
+            Ok(control) => self.control = control,
+            Err(why) => output::complain(format_args!("warning: {why}")),
+        }
+    }
+
+    /// Answers who steers, up to as many as may ask at a time.
+    fn answer(&mut self) {
+        let Some(control) = &mut self.control else { return };
+        for asked in control.requests.try_iter().take(control.requests.len()).collect::<Vec<_>>() {
+            let config = self.options.control.as_ref();
+            let mut steered = Steered {
+                name: config.map_or(NAME_DEFAULT, |config| &config.name),
+                words: &self.options.words,
+                plugs: &mut self.plugs,
+                handle: &mut self.handle,
+                started: self.started,
+                workers: self.workers,
+                fdb_size: self.topology.switch.fdb.size as usize,
+                changes: Vec::new(),
+                removed: None,
+            };
+            let answer = steered.answer(&asked.request);
+            let Steered { changes, removed, .. } = steered;
+            control.answer(&asked, answer);
+            if let Some(name) = removed {
+                let removed = News::removed(&name);
                 if !self.options.quiet {
-                    output::tell(change);
+                    output::tell(&removed.text);
                 }
-                for warning in warnings {
-                    output::complain(format_args!("warning: {name}: {warning}"));
-                }
+                control.tell(removed);
             }
-            Change::Waits { .. } | Change::Told { .. } => {
-                if !self.options.quiet {
-                    output::tell(change);
-                }
+            for change in changes {
+                tell(&change, self.options.quiet);
+                control.tell_change(&change);
             }
-            Change::Left { .. } | Change::Failed(_) | Change::Switch(_) => output::complain(change),
+        }
+    }
+
+    /// Tells what has changed to all who want to know.
+    fn tell(&mut self, change: &Change) {
+        tell(change, self.options.quiet);
+        if let Some(control) = &mut self.control {
+            control.tell_change(change);
         }
     }
 
@@ -209,6 +244,7 @@ impl Running<'_> {
                 }
                 Ok(Wish::Reload) | Err(TryRecvError::Empty) => {}
             }
+            self.answer();
             let changes = self.plugs.tend(&mut self.handle);
             changes.iter().for_each(|change| self.tell(change));
             let died = |change: &Change| matches!(change, Change::Switch(Event::WorkerDied));
@@ -216,7 +252,9 @@ impl Running<'_> {
                 code = ExitCode::from(FAILURE);
                 break;
             }
-            if !self.plugs.alive() {
+            // Whoever takes the last one out knows what he does, and may bring another.
+            let lost = |change: &Change| matches!(change, Change::Switch(Event::Detached { .. }));
+            if changes.iter().any(lost) && !self.plugs.alive() {
                 output::complain("no port is left");
                 code = ExitCode::from(FAILURE);
                 break;
@@ -231,6 +269,9 @@ impl Running<'_> {
         select.recv(&self.wishes);
         select.recv(self.handle.notices());
         select.recv(self.plugs.arrivals());
+        if let Some(control) = &self.control {
+            select.recv(&control.requests);
+        }
         // Which of them it was will be seen; what is in them is not for us to take out.
         let _ = select.ready_timeout(TEND_INTERVAL);
     }
@@ -247,8 +288,10 @@ impl Running<'_> {
     }
 
     /// Stops the switch and tells its last counts.
-    fn end(self, code: ExitCode) -> ExitCode {
+    fn end(mut self, code: ExitCode) -> ExitCode {
         let options = self.options;
+        // Nobody steers what ends.
+        self.control = None;
         // The table is read before the workers stop, the counters after.
         let addresses = options.verbose.then(|| addresses(&self.handle));
         let (started, workers) = (self.started, self.workers);
@@ -260,6 +303,26 @@ impl Running<'_> {
         let status = Status { report, addresses, elapsed, workers, running: false };
         let printed = output::print(&status.render(options.json));
         if printed == ExitCode::from(DONE) { code } else { printed }
+    }
+}
+
+/// Tells what has changed: what went well to whoever wants to know, the rest to everybody.
+fn tell(change: &Change, quiet: bool) {
+    match change {
+        Change::Came { name, warnings, .. } => {
+            if !quiet {
+                output::tell(change);
+            }
+            for warning in warnings {
+                output::complain(format_args!("warning: {name}: {warning}"));
+            }
+        }
+        Change::Waits { .. } | Change::Told { .. } => {
+            if !quiet {
+                output::tell(change);
+            }
+        }
+        Change::Left { .. } | Change::Failed(_) | Change::Switch(_) => output::complain(change),
     }
 }
 

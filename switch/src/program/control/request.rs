@@ -1,0 +1,236 @@
+//! What can be asked on the control socket, and the lines in which it is asked and answered: the
+//! same types on both sides.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The version of the protocol. It changes when a request that was good before would be refused,
+/// or mean another thing; a key more in an answer is no change.
+pub(crate) const VERSION: u64 = 1;
+
+/// A request, without its version.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "do", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// What kind of switch this is.
+    #[serde(rename = "show")]
+    Show {},
+    /// Ports: those of this name, or all.
+    #[serde(rename = "port.show")]
+    PortShow {
+        /// The name of a port or of a plug.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<String>,
+        /// Those too that have left.
+        #[serde(default)]
+        all: bool,
+        /// Where the answer before has ended.
+        #[serde(default)]
+        from: usize,
+    },
+    /// A port more.
+    #[serde(rename = "port.add")]
+    PortAdd {
+        /// As behind `--port`.
+        spec: String,
+    },
+    /// A port less.
+    #[serde(rename = "port.del")]
+    PortDel {
+        /// Its name.
+        port: String,
+    },
+    /// The learned addresses: those behind a port, or all.
+    #[serde(rename = "fdb.show")]
+    FdbShow {
+        /// The name of a port or of a plug.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<String>,
+        /// Where the answer before has ended.
+        #[serde(default)]
+        from: usize,
+    },
+    /// Where a station is.
+    #[serde(rename = "fdb.get")]
+    FdbGet {
+        /// Its address.
+        mac: String,
+    },
+    /// Forgets what was learned: behind a port, or everywhere.
+    #[serde(rename = "fdb.flush")]
+    FdbFlush {
+        /// The name of a port or of a plug.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<String>,
+    },
+    /// From now on tells events.
+    #[serde(rename = "monitor")]
+    Monitor {},
+}
+
+/// What comes of a request: JSON, or a sentence, of several faults one a line.
+pub(crate) type Answer = Result<String, String>;
+
+/// Why a line is no request.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Refused {
+    /// Whoever wrote it does not speak this language: it is no use to listen on.
+    Foreign(String),
+    /// The next one may be better.
+    Request(String),
+}
+
+impl Request {
+    /// Reads a line.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong with it.
+    pub(crate) fn read(line: &[u8]) -> Result<Request, Refused> {
+        let object: Result<Map<String, Value>, _> = serde_json::from_slice(line);
+        let mut object = object.map_err(|error| {
+            Refused::Foreign(format!("a request is a JSON object on a line of its own: {error}"))
+        })?;
+        match object.remove("v") {
+            Some(version) if version == VERSION => {}
+            Some(version) => {
+                return Err(Refused::Foreign(format!(
+                    "version {version} is not spoken here, only version {VERSION}"
+                )));
+            }
+            None => {
+                return Err(Refused::Foreign(format!(
+                    "a request says its version: {{\"v\":{VERSION},\"do\":...}}"
+                )));
+            }
+        }
+        let request = serde_json::from_value(Value::Object(object));
+        request.map_err(|error| Refused::Request(format!("this request is not known: {error}")))
+    }
+
+    /// The line that asks it, with its end.
+    pub(crate) fn line(&self) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            v: u64,
+            #[serde(flatten)]
+            request: &'a Request,
+        }
+        let line = Line { v: VERSION, request: self };
+        serde_json::to_string(&line).expect("names and numbers") + "\n"
+    }
+}
+
+/// The line that answers, with its end.
+pub(crate) fn answer_line(answer: &Answer) -> String {
+    match answer {
+        Ok(json) => format!("{{\"v\":{VERSION},\"ok\":{json}}}\n"),
+        Err(sentence) => {
+            let sentence = Value::from(sentence.as_str());
+            format!("{{\"v\":{VERSION},\"error\":{sentence}}}\n")
+        }
+    }
+}
+
+/// Reads such a line back.
+///
+/// # Errors
+///
+/// What the switch said, or that this is no answer.
+pub(crate) fn read_answer(line: &str) -> Result<Value, String> {
+    #[derive(Deserialize)]
+    struct Line {
+        ok: Option<Value>,
+        error: Option<String>,
+    }
+    match serde_json::from_str(line) {
+        Ok(Line { error: Some(sentence), .. }) => Err(sentence),
+        Ok(Line { ok: Some(json), .. }) => Ok(json),
+        _ => Err("what answers there is no switch, or none of this version".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_request_is_read_as_it_was_written() {
+        let (port, mac) = (Some("tap0".to_owned()), "02:00:00:00:00:01".to_owned());
+        for request in [
+            Request::Show {},
+            Request::PortShow { port: None, all: false, from: 0 },
+            Request::PortShow { port: port.clone(), all: true, from: 7 },
+            Request::PortAdd { spec: "tap:a\"\n\\,mtu=9000".to_owned() },
+            Request::PortDel { port: "é".to_owned() },
+            Request::FdbShow { port: port.clone(), from: 1 << 40 },
+            Request::FdbGet { mac },
+            Request::FdbFlush { port },
+            Request::Monitor {},
+        ] {
+            let line = request.line();
+            assert_eq!(line.lines().count(), 1, "{line}");
+            assert_eq!(Request::read(line.as_bytes()), Ok(request));
+        }
+        let short = Request::read(br#"{"do":"fdb.flush","v":1}"#);
+        assert_eq!(short, Ok(Request::FdbFlush { port: None }));
+    }
+
+    #[test]
+    fn what_is_no_request_is_told_apart_from_what_is_not_known() {
+        let read = |line: &str| Request::read(line.as_bytes()).unwrap_err();
+        let deep = "[".repeat(60_000);
+        for line in ["", "x", "[]", "1", "{", "{}", r#"{"v":2,"do":"show"}"#, &deep, "\0\u{ff}"] {
+            assert!(matches!(read(line), Refused::Foreign(_)), "{line:.20}");
+        }
+        for (line, word) in [
+            (r#"{"v":1}"#, "`do`"),
+            (r#"{"v":1,"do":"dance"}"#, "`dance`"),
+            (r#"{"v":1,"do":"port.add"}"#, "`spec`"),
+            (r#"{"v":1,"do":"port.del","prot":"x"}"#, "`prot`"),
+            (r#"{"v":1,"do":"fdb.show","from":-1}"#, "-1"),
+        ] {
+            let Refused::Request(sentence) = read(line) else { panic!("{line}") };
+            assert!(sentence.contains(word), "{line}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn answers_come_back() {
+        for answer in [Ok("{\"a\":[1]}".to_owned()), Err("a \"b\"\nc".to_owned())] {
+            let line = answer_line(&answer);
+            assert_eq!(line.lines().count(), 1);
+            assert_eq!(read_answer(&line).map(|json| json.to_string()), answer);
+        }
+        assert!(read_answer("{}").is_err() && read_answer("hello").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_a_request_or_refused(
+            octets in proptest::collection::vec(any::<u8>(), 0..200),
+            word in "[a-z.]{0,12}",
+            value in "(\"[ -~]{0,20}\"|-?[0-9e.]{0,30}|null|\\[\\]|\\{\\})",
+        ) {
+            for line in [
+                octets,
+                format!("{{\"v\":1,\"do\":\"{word}\"}}").into(),
+                format!("{{\"v\":1,\"do\":\"port.show\",\"{word}\":{value}}}").into(),
+                format!("{{\"v\":1,\"do\":\"port.show\",\"from\":{value}}}").into(),
+                format!("{{\"v\":{value},\"do\":\"show\"}}").into(),
+            ] {
+                match Request::read(&line) {
+                    Ok(request) => prop_assert_eq!(
+                        Request::read(request.line().trim_end().as_bytes()),
+                        Ok(request)
+                    ),
+                    Err(Refused::Foreign(why) | Refused::Request(why)) => {
+                        prop_assert!(!why.is_empty());
+                    }
+                }
+            }
+        }
+    }
+}

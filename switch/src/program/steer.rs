@@ -1,0 +1,356 @@
+//! `uswitch port`, `fdb`, `stats`, `drops` and `monitor`: they ask a switch that runs, on its
+//! control socket, and print what it says. Nouns and flags are those of bridge(8).
+
+mod show;
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+use serde::de::DeserializeOwned;
+use uswitch::{
+    frame::Mac,
+    topology::{Faults, PortSpec},
+};
+
+use super::{
+    control::{
+        self, Event, FdbPage, FdbRow, Flushed, PortPage, PortRow, Request, Show, Told, read_answer,
+    },
+    output::{self, FAILURE},
+    report::Status,
+};
+
+/// How long an answer may take: opening a port is the longest.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which switch, and how it is told.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Which {
+    /// The name of the switch, or the path of its control socket [default: the only one that
+    /// runs, or `uswitch`]
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Tell it as JSON
+    #[arg(short, long)]
+    pub(crate) json: bool,
+}
+
+/// `uswitch port ...`
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum PortCommand {
+    /// List the kinds of port, each with an example
+    Kinds {
+        /// Tell it as JSON, one object a line, with all options
+        #[arg(short, long)]
+        json: bool,
+    },
+    /// Show the ports of a switch that runs
+    Show {
+        /// A port alone, or the clients of one
+        #[arg(value_name = "PORT")]
+        port: Option<String>,
+        /// With counters
+        #[arg(short, long)]
+        statistics: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Add a port to a switch that runs, as `--port` does at its start
+    Add {
+        /// As behind `--port`: `tap0,mtu=9000,netns=h1`; paths are those of the switch
+        #[arg(value_name = "SPEC")]
+        spec: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Take a port out of a switch that runs; what was made for it goes
+    Del {
+        /// Its name
+        #[arg(value_name = "PORT")]
+        port: String,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// `uswitch fdb ...`
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum FdbCommand {
+    /// Show the learned addresses: all, or those behind a port
+    Show {
+        /// `port NAME`
+        #[arg(value_name = "port NAME", num_args = 0..=2)]
+        filter: Vec<String>,
+        /// With the seconds since each was heard
+        #[arg(short, long)]
+        statistics: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Tell behind which port an address is
+    Get {
+        /// The address: `02:00:00:00:00:01`
+        #[arg(value_name = "MAC")]
+        mac: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Forget the learned addresses: all, or those behind a port
+    Flush {
+        /// `port NAME`
+        #[arg(value_name = "port NAME", num_args = 0..=2)]
+        filter: Vec<String>,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// What is asked of a switch that runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Steer {
+    which: Which,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    PortShow { port: Option<String>, statistics: bool },
+    PortAdd { spec: String },
+    PortDel { port: String },
+    FdbShow { port: Option<String>, statistics: bool },
+    FdbGet { mac: Mac },
+    FdbFlush { port: Option<String> },
+    Stats,
+    Drops,
+    Monitor,
+}
+
+impl Steer {
+    /// `uswitch port ...`
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    ///
+    /// # Panics
+    ///
+    /// If it is about the kinds: those are no matter of a switch that runs.
+    pub(crate) fn port(command: PortCommand) -> Result<Steer, Faults> {
+        let (which, what) = match command {
+            PortCommand::Kinds { .. } => unreachable!("the kinds are listed without a switch"),
+            PortCommand::Show { port, statistics, which } => {
+                (which, What::PortShow { port, statistics })
+            }
+            PortCommand::Add { spec, which } => {
+                // The switch reads it again: it knows what else there is.
+                let mut faults = Faults::default();
+                faults.note(&format!("`{}`", spec.escape_debug()), spec.parse::<PortSpec>());
+                faults.or(Some((which, What::PortAdd { spec })))?
+            }
+            PortCommand::Del { port, which } => (which, What::PortDel { port }),
+        };
+        Ok(Steer { which, what })
+    }
+
+    /// `uswitch fdb ...`
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub(crate) fn fdb(command: FdbCommand) -> Result<Steer, Faults> {
+        let (which, what) = match command {
+            FdbCommand::Show { filter, statistics, which } => {
+                (which, What::FdbShow { port: port_of(&filter)?, statistics })
+            }
+            FdbCommand::Get { mac, which } => {
+                let parsed = mac.parse().map_err(|error| {
+                    Faults::from(format!("`{}` is no address: {error}", mac.escape_debug()))
+                })?;
+                (which, What::FdbGet { mac: parsed })
+            }
+            FdbCommand::Flush { filter, which } => {
+                (which, What::FdbFlush { port: port_of(&filter)? })
+            }
+        };
+        Ok(Steer { which, what })
+    }
+
+    /// `uswitch stats`
+    pub(crate) fn stats(which: Which) -> Steer {
+        Steer { which, what: What::Stats }
+    }
+
+    /// `uswitch drops`
+    pub(crate) fn drops(which: Which) -> Steer {
+        Steer { which, what: What::Drops }
+    }
+
+    /// `uswitch monitor`
+    pub(crate) fn monitor(which: Which) -> Steer {
+        Steer { which, what: What::Monitor }
+    }
+
+    /// The same, with what stood in front of the command.
+    pub(crate) fn with(mut self, name: Option<String>, json: bool) -> Steer {
+        self.which.name = self.which.name.or(name);
+        self.which.json |= json;
+        self
+    }
+}
+
+/// The port in `port NAME`; `dev NAME` and `brport NAME` are what bridge(8) says.
+fn port_of(filter: &[String]) -> Result<Option<String>, Faults> {
+    match filter {
+        [] => Ok(None),
+        [word, name] if matches!(word.as_str(), "port" | "dev" | "brport") => {
+            Ok(Some(name.clone()))
+        }
+        words => {
+            let words = words.join(" ");
+            let words = words.escape_debug();
+            Err(Faults::from(format!("`{words}` is not `port NAME`, as in `port tap0`")))
+        }
+    }
+}
+
+/// Does it.
+pub(crate) fn run(steer: &Steer) -> ExitCode {
+    let done = Line::open(steer.which.name.as_deref()).and_then(|mut line| {
+        let json = steer.which.json;
+        match &steer.what {
+            What::Monitor => line.monitor(json),
+            what => Ok(output::print(&line.text(what, json)?)),
+        }
+    });
+    done.unwrap_or_else(|sentences| {
+        sentences.lines().for_each(output::complain);
+        ExitCode::from(FAILURE)
+    })
+}
+
+/// The line to a switch.
+struct Line {
+    reader: BufReader<UnixStream>,
+}
+
+impl Line {
+    fn open(name: Option<&str>) -> Result<Line, String> {
+        let socket = control::connect(name)?;
+        let patience = socket.set_read_timeout(Some(PATIENCE));
+        let patience = patience.and_then(|()| socket.set_write_timeout(Some(PATIENCE)));
+        patience.map_err(|error| netlab::reason(&error))?;
+        Ok(Line { reader: BufReader::new(socket) })
+    }
+
+    /// Asks, and prints what comes of it.
+    fn text(&mut self, what: &What, json: bool) -> Result<String, String> {
+        match what {
+            What::PortShow { port, statistics } => {
+                let rows = self.ports(port.as_deref(), false)?;
+                Ok(show::ports(&rows, *statistics, json))
+            }
+            What::PortAdd { spec } => {
+                let Told { told } = self.ask(&Request::PortAdd { spec: spec.clone() })?;
+                Ok(show::told(&told, json))
+            }
+            What::PortDel { port } => {
+                let page: PortPage = self.ask(&Request::PortDel { port: port.clone() })?;
+                Ok(if json { show::ports(&page.ports, true, true) } else { String::new() })
+            }
+            What::FdbShow { port, statistics } => {
+                let rows = self.fdb(port.as_deref())?;
+                Ok(show::fdb(rows, *statistics, json))
+            }
+            What::FdbGet { mac } => {
+                let page: FdbPage = self.ask(&Request::FdbGet { mac: mac.to_string() })?;
+                Ok(show::fdb(page.entries, true, json))
+            }
+            What::FdbFlush { port } => {
+                let flushed: Flushed = self.ask(&Request::FdbFlush { port: port.clone() })?;
+                Ok(show::flushed(&flushed, json))
+            }
+            What::Stats => Ok(self.status()?.render(json)),
+            What::Drops => Ok(show::drops(&self.status()?, json)),
+            What::Monitor => Ok(String::new()),
+        }
+    }
+
+    /// All rows of ports, page by page.
+    fn ports(&mut self, port: Option<&str>, all: bool) -> Result<Vec<PortRow>, String> {
+        let (mut rows, mut from) = (Vec::new(), Some(0));
+        while let Some(first) = from {
+            let port = port.map(str::to_owned);
+            let page: PortPage = self.ask(&Request::PortShow { port, all, from: first })?;
+            rows.extend(page.ports);
+            // One that does not get on would go on for ever.
+            from = page.next.filter(|next| *next > first);
+        }
+        Ok(rows)
+    }
+
+    /// All learned addresses, page by page.
+    fn fdb(&mut self, port: Option<&str>) -> Result<Vec<FdbRow>, String> {
+        let (mut rows, mut from) = (Vec::new(), Some(0));
+        while let Some(first) = from {
+            let port = port.map(str::to_owned);
+            let page: FdbPage = self.ask(&Request::FdbShow { port, from: first })?;
+            rows.extend(page.entries);
+            from = page.next.filter(|next| *next > first);
+        }
+        Ok(rows)
+    }
+
+    /// Everything that SIGUSR1 would print.
+    fn status(&mut self) -> Result<Status, String> {
+        let show: Show = self.ask(&Request::Show {})?;
+        let rows = self.ports(None, true)?;
+        Ok(show::status(&show, &rows))
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, String> {
+        // Who was turned away finds out why when he reads.
+        let _ = self.reader.get_mut().write_all(request.line().as_bytes());
+        let answer = read_answer(&self.next()?.ok_or("the switch has hung up without an answer")?)?;
+        serde_json::from_value(answer)
+            .map_err(|error| format!("the switch's answer is not what was expected: {error}"))
+    }
+
+    /// The next line. `None`: there will be none.
+    fn next(&mut self) -> Result<Option<String>, String> {
+        let mut line = String::new();
+        match self.reader.read_line(&mut line) {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(line)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(format!("the switch has not answered for {} seconds", PATIENCE.as_secs()))
+            }
+            Err(error) => Err(format!("the switch has hung up: {}", netlab::reason(&error))),
+        }
+    }
+
+    /// Prints events until the switch ends, or nobody reads them any more.
+    fn monitor(&mut self, json: bool) -> Result<ExitCode, String> {
+        let _: serde_json::Value = self.ask(&Request::Monitor {})?;
+        let patience = self.reader.get_mut().set_read_timeout(None);
+        patience.map_err(|error| netlab::reason(&error))?;
+        while let Some(line) = self.next()? {
+            let text = if json {
+                line
+            } else {
+                let event: Event = serde_json::from_str(&line)
+                    .map_err(|error| format!("an event is not what was expected: {error}"))?;
+                show::event(&event)
+            };
+            if let Err(code) = output::print_more(&text) {
+                return Ok(ExitCode::from(code));
+            }
+        }
+        Err("the switch has ended, or has cut this off".to_owned())
+    }
+}
