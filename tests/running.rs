@@ -44,7 +44,9 @@ impl Program {
     pub fn command(executable: &Path, arguments: &[String]) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$@\" 3>&1 1>&2", "sh"]);
-        command.arg(executable).args(["--quiet", "--json", "--ready-fd", "3"]).args(arguments);
+        // Tests run side by side, and only one of their switches could have the usual name.
+        command.arg(executable).args(["--quiet", "--json", "--no-control", "--ready-fd", "3"]);
+        command.args(arguments);
         command
     }
 

@@ -1,0 +1,9 @@
+//! A switch that runs, steered: by the program's own commands, and by whoever writes to its
+//! control socket what he likes.
+
+mod commands;
+mod hostile;
+mod lab;
+mod rights;
+#[path = "../sockets/station.rs"]
+mod station;
