@@ -118,7 +118,7 @@ fn a_file_that_cannot_be_read_is_a_failure() {
 fn bad_words_behind_a_command_are_refused() {
     let folder = folder();
     let cases = [
-        ("check", "a word is missing"),
+        ("check", "<FILE> is missing"),
         ("check a b", "`b` stands alone"),
         ("check --colour a", "there is no option `--colour`"),
         ("run tap0", "`tap0` stands alone"),
@@ -176,7 +176,7 @@ fn two_files_are_compared_as_diff_does() {
     assert!(err.contains("bad.toml:1:1") && err.contains("there-is-none: No such"), "{err}");
     let (code, _, err) = uswitch(&folder, "diff old.toml");
     assert_eq!(code, Some(2));
-    assert!(err.contains("a word is missing"), "{err}");
+    assert!(err.contains("<NEW> is missing"), "{err}");
 }
 
 #[test]
