@@ -1,15 +1,18 @@
-//! The program's commands, on a switch with stream ports: no root is needed.
+//! The program's commands, most of them on a switch with stream ports, which need no root.
 
 use std::{
     fs,
     io::{BufRead, BufReader},
+    os::fd::{AsFd, AsRawFd},
     process::Stdio,
 };
 
+use netlab::Namespace;
 use serde_json::{Value, json};
 use uswitch::stats::Counter;
 use uswitch_tests::{
-    exchange::{BROADCAST, frame, station},
+    exchange::{BROADCAST, PATIENCE, frame, station},
+    privileged,
     running::Running,
 };
 
@@ -171,6 +174,74 @@ fn counters_and_drops_are_those_of_the_switch() {
     lab.done("port del a");
     assert_eq!(lab.json("stats -j")["total"]["rx_frames"], 2);
     assert_eq!(lab.json("port show -j")[0]["ifname"], "b.1");
+    lab.end("lab", running);
+}
+
+/// The head of the README's table of commands.
+const HEAD: &str = "| `brctl`, `bridge`, `ip` | `uswitch` | |";
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let lab = Lab::new();
+    let running = lab.start("lab", &["a"], &[]);
+    let mut a = lab.station("a");
+    eventually("it is there", || lab.log("lab").contains(": connected"));
+    a.put(&frame(BROADCAST, station(1), b"hello"));
+    eventually("it is known", || !lab.done("fdb show").is_empty());
+    let table = include_str!("../../README.md").lines().skip_while(|line| *line != HEAD).skip(2);
+    let rows = table.take_while(|line| line.starts_with('|'));
+    let commands = rows.map(|row| row.split('|').nth(2).unwrap().trim().trim_matches('`'));
+    let commands: Vec<_> = commands.collect();
+    assert!(commands.len() >= 10, "the table is there");
+    lab.done(&format!("port add {}", lab.spec("tap3")));
+    for command in commands {
+        let words = command.strip_prefix("uswitch ").unwrap().replace("ADDR", MAC);
+        match &*words {
+            // This one does not end.
+            "monitor" => {}
+            "port add tap3" => drop(lab.done(&format!("port add {}", lab.spec("tap4")))),
+            "port del tap3" => drop(lab.done("port del tap4")),
+            words => drop(lab.done(words)),
+        }
+    }
+    lab.end("lab", running);
+}
+
+#[test]
+fn device_that_is_added_is_made_where_it_is_wanted_and_goes_when_it_is_deleted() {
+    if !privileged() {
+        return;
+    }
+    let lab = Lab::new();
+    let hosts = [Namespace::new().unwrap(), Namespace::new().unwrap()];
+    let running = lab.start("lab", &["a"], &[]);
+    let add = |name: &str, host: &Namespace| {
+        let netns = format!("/proc/{}/fd/{}", std::process::id(), host.as_fd().as_raw_fd());
+        lab.done(&format!("port add tap:{name},netns={netns}"))
+    };
+    assert!(add("tap0", &hosts[0]).starts_with("tap0: created, MTU 1500"));
+    add("tap1", &hosts[1]);
+    for (number, host) in hosts.iter().enumerate() {
+        let (name, mut links) = (format!("tap{number}"), host.links().unwrap());
+        links.add_address(&name, format!("10.0.0.{}/24", number + 1).parse().unwrap()).unwrap();
+        links.set_up(&name).unwrap();
+    }
+    let trips = netlab::ping(&hosts[0], "10.0.0.2".parse().unwrap(), 3, PATIENCE).unwrap();
+    assert_eq!(trips.len(), 3);
+    let far = netlab::transfer_tcp(
+        &hosts[0],
+        &hosts[1],
+        ([10, 0, 0, 2], 0).into(),
+        1 << 20,
+        1,
+        &netlab::NEVER,
+    );
+    assert!(far.unwrap().is_sound(), "64 KB frames pass whole");
+    lab.done("port del tap0");
+    assert_eq!(hosts[0].links().unwrap().get("tap0").unwrap(), None);
+    assert!(hosts[1].links().unwrap().get("tap1").unwrap().is_some());
+    // The name is free for another.
+    assert!(add("tap0", &hosts[0]).starts_with("tap0: created"));
     lab.end("lab", running);
 }
 
