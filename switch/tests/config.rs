@@ -123,6 +123,8 @@ fn bad_words_behind_a_command_are_refused() {
         ("check --colour a", "there is no option `--colour`"),
         ("run tap0", "`tap0` stands alone"),
         ("run", "no port is given"),
+        ("--ports a run --ports b", "options stand behind `run`"),
+        ("-q config --ports b", "options stand behind `run` or `config`"),
         ("run -c", "option `--config <FILE>` needs a value"),
     ];
     for (arguments, sentence) in cases {

@@ -69,6 +69,7 @@ fn assert_port(port: &PortSpec) {
     assert!((1..=PORT_NAME_MAX).contains(&port.name.len()), "{port:?}");
     assert!(!port.name.contains(['/', '\n', '\0']), "{port:?}");
     assert_ne!(port.quota, Some(0));
+    assert_eq!(port.to_string().parse().as_ref(), Ok(port), "it can be written again");
 }
 
 fn assert_faults(faults: &Faults) {

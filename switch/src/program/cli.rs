@@ -95,7 +95,7 @@ pub(crate) struct Cli {
 }
 
 /// The options of a switch.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Args)]
 struct SwitchArgs {
     /// Read a file, as `uswitch check` checks it; options here go before those there, and ports
     /// here come besides. `-`: standard input
@@ -350,6 +350,9 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
     let (name, json) = (switch.control.name.clone(), switch.json);
     let steer = |steer: Steer| Ok(Order::Steer(steer.with(name, json)));
     match command {
+        Some(Command::Run(_) | Command::Config(_)) if switch != SwitchArgs::default() => {
+            Err("options stand behind `run` or `config`, not before it".into())
+        }
         Some(Command::Run(run)) => Ok(Order::Switch(run.options(faults))),
         Some(_) if !faults.is_empty() => Err(faults),
         Some(Command::Config(asked)) => Ok(Order::Config(asked.options(faults))),

@@ -392,6 +392,20 @@ error: the device `a` is given twice
     }
 
     #[test]
+    fn a_hostile_file_costs_little() {
+        let nested = format!("a = {}", "[".repeat(100_000));
+        let told = told(&nested);
+        assert!(told.contains("recursion"), "{}", &told[..200]);
+        let many = "a = 1\n[[port]]\n".repeat(10_000);
+        let many = resolve(&many, &Words::default()).unwrap_err();
+        assert!(many.text(false).lines().count() < 7 * 52, "only the first are shown");
+        let json: serde_json::Value = serde_json::from_str(&many.json()).unwrap();
+        let last = json.as_array().unwrap().last().unwrap();
+        let message = last["message"].as_str().unwrap();
+        assert!(message.starts_with("there are ") && message.ends_with(" faults in all"), "{last}");
+    }
+
+    #[test]
     fn a_terminal_is_not_moved_by_what_stands_in_a_file() {
         let told = told("[[port]]\ntap = \"a\\u001b[1m\"\n# \u{7f}\n\"\\u001b\" = 1\n");
         assert!(told.chars().all(|c| c == '\n' || !c.is_control()), "{told:?}");

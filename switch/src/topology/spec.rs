@@ -574,7 +574,10 @@ mod tests {
             options in r"(,(mtu|mac|queues|netns|persist)(=.{0,9})?){0,5}",
         ) {
             match (head + &options).parse::<PortSpec>() {
-                Ok(spec) => prop_assert!(!spec.name.is_empty()),
+                Ok(spec) => {
+                    prop_assert!(!spec.name.is_empty());
+                    prop_assert_eq!(spec.to_string().parse(), Ok(spec));
+                }
                 Err(faults) => prop_assert!(faults.iter().next().is_some()),
             }
         }

@@ -4,10 +4,11 @@
 use std::{
     env,
     io::{self, IsTerminal, Write},
+    ops::Range,
     process::ExitCode,
 };
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
 use super::{Fault, File};
@@ -15,6 +16,12 @@ use crate::program::output::{self, FAILURE, USAGE};
 
 /// Faults that are shown at the most.
 const FAULTS_SHOWN_MAX: usize = 50;
+
+/// Octets of lines that are shown with a fault at the most; of more, only the place is told.
+const EXCERPT_OCTETS_MAX: usize = 16 * 1024;
+
+/// Faults that programs are told at the most; the last of them says how many there are.
+const FAULTS_JSON_MAX: usize = 1000;
 
 /// Everything that is wrong with a file and with what was typed beside it.
 #[derive(Debug)]
@@ -54,17 +61,36 @@ impl Told {
         let (Some(File { name, text }), [place, others @ ..]) = (&self.file, &*fault.places) else {
             return renderer.render(&[title.element(Level::ERROR.no_name().message(""))]);
         };
-        let at = AnnotationKind::Primary.span(place.clone());
+        // Of a large file only these lines are looked at.
+        let lines = lines_round(text, &fault.places);
+        let (line, column) = position(text, place.start);
+        if lines.end - lines.start > EXCERPT_OCTETS_MAX {
+            let origin = Origin::path(output::plain(name)).line(line).char_column(column);
+            return renderer.render(&[title.element(origin)]);
+        }
+        let within = |place: &Range<usize>| {
+            let end = place.end.clamp(place.start, lines.end);
+            place.start - lines.start..end - lines.start
+        };
+        let at = AnnotationKind::Primary.span(within(place));
         let others = others
             .iter()
-            .map(|other| AnnotationKind::Context.span(other.clone()).label("first here"));
-        let snippet = Snippet::source(text).path(output::plain(name)).annotation(at);
+            .map(|other| AnnotationKind::Context.span(within(other)).label("first here"));
+        let snippet = Snippet::source(&text[lines.clone()]).path(output::plain(name));
+        let snippet = snippet.line_start(position(text, lines.start).0).annotation(at);
         renderer.render(&[title.element(snippet.annotations(others))])
     }
 
     /// For a program: an array of objects.
     pub(crate) fn json(&self) -> String {
-        let faults: Vec<_> = self.faults.iter().map(|fault| self.facts(fault)).collect();
+        let shown = self.faults.iter().take(FAULTS_JSON_MAX);
+        let mut faults: Vec<_> = shown.map(|fault| self.facts(fault)).collect();
+        let more = format!("there are {} faults in all", self.faults.len());
+        if self.faults.len() > FAULTS_JSON_MAX
+            && let Some(last) = faults.last_mut()
+        {
+            *last = JsonFault { file: last.file, line: None, column: None, message: &more };
+        }
         serde_json::to_string(&faults).expect("texts and numbers") + "\n"
     }
 
@@ -106,6 +132,16 @@ struct JsonFault<'a> {
     line: Option<usize>,
     column: Option<usize>,
     message: &'a str,
+}
+
+/// The whole lines from the first of these places to the last.
+fn lines_round(text: &str, places: &[Range<usize>]) -> Range<usize> {
+    let first = places.iter().map(|place| place.start).min().unwrap_or_default();
+    let last = places.iter().map(|place| place.end).max().unwrap_or_default();
+    let (before, behind) = (&text.as_bytes()[..first], &text.as_bytes()[last.min(text.len())..]);
+    let begin = before.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
+    let end = behind.iter().position(|octet| *octet == b'\n').map_or(text.len(), |at| last + at);
+    begin..end
 }
 
 /// Line and column of an octet, both from 1 on; a column is a letter.
