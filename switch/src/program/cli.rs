@@ -11,9 +11,11 @@ use std::{
 use clap::{
     Args, Parser, Subcommand,
     builder::styling::{AnsiColor, Styles},
-    error::{ContextKind, ContextValue, ErrorKind},
+    error::ErrorKind,
 };
 use uswitch::topology::{Faults, KINDS, Words};
+
+mod fault;
 
 use super::{
     control::{ControlConfig, NAME_DEFAULT, check_name, find_group},
@@ -171,7 +173,7 @@ struct SwitchArgs {
 }
 
 /// How a switch can be steered while it runs.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Control")]
 struct ControlArgs {
     /// Name of the switch; in front of a command, the name of the switch that it is for [default:
@@ -299,9 +301,9 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Order, F
                 text.to_string()
             }));
         }
-        faults.push(sentence(&error));
+        faults.push(fault::sentence(&error));
         // Without the culprit the rest can be read as well.
-        if !take_out(&mut words, &error) {
+        if !fault::take_out(&mut words, &error) {
             return Err(faults);
         }
     }
@@ -381,79 +383,6 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
         Some(Command::External(words)) => Ok(Order::External(words)),
         None => Ok(Order::Switch(switch.options(faults))),
     }
-}
-
-/// What clap found, as one sentence.
-fn sentence(error: &clap::Error) -> String {
-    let said = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    let argument = said(ContextKind::InvalidArg).unwrap_or_default();
-    match (error.kind(), said(ContextKind::SuggestedArg), said(ContextKind::InvalidValue)) {
-        (ErrorKind::UnknownArgument, Some(near), _) => {
-            format!("there is no option `{argument}`; did you mean `{near}`?")
-        }
-        (ErrorKind::UnknownArgument, None, _) if !argument.starts_with('-') => {
-            format!("`{argument}` stands alone, and nothing is to be done with it")
-        }
-        (ErrorKind::UnknownArgument, None, _) => format!("there is no option `{argument}`"),
-        (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ..) => MISSING.to_owned(),
-        (ErrorKind::MissingRequiredArgument, ..) => {
-            let missing = match error.get(ContextKind::InvalidArg) {
-                Some(ContextValue::Strings(words)) => words.join(" "),
-                _ => argument.to_owned(),
-            };
-            format!("{missing} is missing; `--help` behind the command tells what it is")
-        }
-        (ErrorKind::InvalidValue, _, Some("")) => format!("option `{argument}` needs a value"),
-        (ErrorKind::InvalidValue, _, Some(value)) => {
-            let there = match error.get(ContextKind::ValidValue) {
-                Some(ContextValue::Strings(words)) => words.join(", "),
-                _ => String::new(),
-            };
-            format!("`{value}` cannot be `{argument}`; there are: {there}")
-        }
-        _ => {
-            let text = error.render().to_string();
-            let line = text.lines().next().unwrap_or_default();
-            line.trim_start_matches("error: ").to_owned()
-        }
-    }
-}
-
-const MISSING: &str = "a word is missing; `--help` behind the others tells what can follow";
-
-/// Takes the argument about which clap complains out of the words, with what seems to be its
-/// value. `false`: it was not found.
-fn take_out(words: &mut Vec<OsString>, error: &clap::Error) -> bool {
-    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
-        return false;
-    };
-    let name = argument.split([' ', '=']).next().unwrap_or_default();
-    if !name.starts_with('-') {
-        return false;
-    }
-    let is_culprit = |word: &OsString| {
-        let word = word.to_string_lossy();
-        let long = word.split('=').next() == Some(name);
-        // A letter among several, as in `-jx`.
-        let short = name.len() == 2 && !word.starts_with("--") && word.starts_with('-');
-        long || short && word.contains(&name[1..])
-    };
-    let Some(found) = words.iter().skip(1).position(is_culprit).map(|index| index + 1) else {
-        return false;
-    };
-    let alone = words.remove(found).to_string_lossy().contains('=');
-    let value = words.get(found).map(|word| word.to_string_lossy());
-    let is_value = |value: &str| match error.get(ContextKind::InvalidValue) {
-        Some(ContextValue::String(bad)) => bad == value,
-        _ => error.kind() == ErrorKind::UnknownArgument && !value.starts_with('-'),
-    };
-    if !alone && value.is_some_and(|value| is_value(&value)) {
-        words.remove(found);
-    }
-    true
 }
 
 /// The help of `--port`.
