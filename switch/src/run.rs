@@ -31,6 +31,8 @@ use crate::{
 const EVENTS_MAX: usize = 64;
 /// So many queues are asked directly in a spin; more are asked by epoll.
 const SPIN_DIRECT_MAX: usize = 4;
+/// Turns of one queue in a round, if they are free, until the others get theirs.
+const TURNS_MAX: usize = 4;
 /// The number of the command descriptor among those of the queues.
 const COMMANDS: u64 = u64::MAX;
 /// How soon a notice for which there was no room is offered again.
@@ -170,7 +172,7 @@ impl<P: Port> Loop<P> {
             let now = Tick::from_duration(time - self.epoch);
             let mut frames = 0;
             for queue in &self.ready {
-                frames += self.worker.turn(*queue, now);
+                frames += turns(&mut self.worker, *queue, now);
             }
             self.tell();
             self.tell_moved(now);
@@ -304,6 +306,20 @@ impl<P: Port> Loop<P> {
             }
         }
     }
+}
+
+/// Gives a queue its turn, and further ones as long as it has something and asking is free.
+#[inline]
+fn turns<P: Port>(worker: &mut Worker<P>, queue: usize, now: Tick) -> usize {
+    let mut frames = 0;
+    for _ in 0..TURNS_MAX {
+        let some = worker.turn(queue, now);
+        frames += some;
+        if some == 0 || !worker.asks_freely(queue) {
+            break;
+        }
+    }
+    frames
 }
 
 /// Tells if the thread ends by a panic.

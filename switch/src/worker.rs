@@ -142,10 +142,12 @@ impl<P: Port> Worker<P> {
         self.egress.send(ingress, batch, |port| {
             self.lost.push(Lost { port, queue: None, error: None });
         });
+        let frames = batch.len();
+        rx.give_back();
         for (counter, count) in tally.iter() {
             counters.add(counter, count);
         }
-        batch.len()
+        frames
     }
 
     /// The numbers of the queues that are there, each with its port.
@@ -157,6 +159,14 @@ impl<P: Port> Worker<P> {
     /// What a queue sleeps on: `None` if there is no such queue, or nothing to sleep on.
     pub fn wait_on(&self, queue: usize) -> Option<BorrowedFd<'_>> {
         self.queues.get(queue)?.as_ref()?.rx.wait_on()
+    }
+
+    /// Whether a queue may be asked again at no cost ([`Rx::asks_freely`]).
+    #[inline]
+    pub fn asks_freely(&self, queue: usize) -> bool {
+        self.queues.get(queue).is_some_and(|queue| {
+            queue.as_ref().is_some_and(|queue| !queue.lost && queue.rx.asks_freely())
+        })
     }
 
     /// The ports that were found gone since the last call.

@@ -156,6 +156,7 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/port/pcap.rs", "PcapRx::recv"),
     ("switch/src/port/pcap.rs", "PcapTx::send"),
     ("switch/src/port/packet/receive.rs", "PacketRx::recv"),
+    ("switch/src/port/packet/receive.rs", "PacketRx::give_back"),
     ("switch/src/port/packet/receive.rs", "PacketRx::lend"),
     ("switch/src/port/packet/receive.rs", "PacketRx::recv_queued"),
     ("switch/src/port/packet/receive.rs", "restore"),

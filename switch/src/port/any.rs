@@ -51,6 +51,20 @@ macro_rules! kinds {
                 }
             }
 
+            #[inline]
+            fn give_back(&mut self) {
+                match self {
+                    $(AnyRx::$kind(rx) => rx.give_back(),)+
+                }
+            }
+
+            #[inline]
+            fn asks_freely(&self) -> bool {
+                match self {
+                    $(AnyRx::$kind(rx) => rx.asks_freely(),)+
+                }
+            }
+
             fn wait_on(&self) -> Option<BorrowedFd<'_>> {
                 match self {
                     $(AnyRx::$kind(rx) => rx.wait_on(),)+

@@ -81,6 +81,18 @@ pub trait Rx: Send + 'static {
     /// batch.
     fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>>;
 
+    /// Gives back what the last batch lent: nobody needs it any more, and the next frames can use
+    /// it. A port that copies has nothing to give.
+    #[inline]
+    fn give_back(&mut self) {}
+
+    /// Whether it costs no system call to ask a port that has nothing. Then it is asked again
+    /// before its worker waits, for to wait costs one.
+    #[inline]
+    fn asks_freely(&self) -> bool {
+        false
+    }
+
     /// What becomes readable when a frame is there. `None`: the port must be asked again and
     /// again, and its worker never sleeps.
     fn wait_on(&self) -> Option<BorrowedFd<'_>>;

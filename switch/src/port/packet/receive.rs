@@ -61,31 +61,49 @@ pub struct PacketRx {
     spans: Box<[Span; BATCH_MAX]>,
     /// Slots that were taken from the ring.
     slots: u64,
+    /// There was nothing when it was asked last.
+    empty: bool,
 }
 
 impl PacketRx {
     pub(super) fn new(ring: Ring, shared: Arc<Shared>) -> PacketRx {
-        PacketRx { ring, shared, spans: Box::new([Span::default(); BATCH_MAX]), slots: 0 }
+        let spans = Box::new([Span::default(); BATCH_MAX]);
+        PacketRx { ring, shared, spans, slots: 0, empty: true }
     }
 }
 
 impl Rx for PacketRx {
     #[inline]
     fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
-        let released = self.ring.release();
-        match self.ring.peek() {
+        self.ring.release();
+        let slot = self.ring.peek();
+        let empty_before = std::mem::replace(&mut self.empty, slot.is_none());
+        match slot {
             Some(slot) if slot.is_queued() => self.recv_queued(arena),
             Some(_) => Ok(self.lend()),
             None if self.shared.drops.is_stopped() => Err(io::Error::other(STOPPED)),
             None => {
                 // Woken for nothing: it may be an error that waits, as when the device went down,
                 // and the socket is ready for ever until it is taken (datagram_poll).
-                if !released {
+                if empty_before {
                     self.take_error();
                 }
                 Ok(Batch::EMPTY)
             }
         }
+    }
+
+    /// A ring is ready until its last slot is given back: kept until the next turn, each wake-up
+    /// would be followed by one for nothing.
+    #[inline]
+    fn give_back(&mut self) {
+        self.ring.release();
+    }
+
+    /// A look into memory.
+    #[inline]
+    fn asks_freely(&self) -> bool {
+        true
     }
 
     fn wait_on(&self) -> Option<BorrowedFd<'_>> {
