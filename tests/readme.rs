@@ -77,7 +77,8 @@ impl Row<'_> {
             // As root it would become nobody, who has no right to the folder.
             self.spawn(&format!("{other} --runas 0"), "passt.log")
         });
-        let uswitch = format!("{} {port} --port host:beside0", program().display());
+        let beside = "--port host:beside0 --no-control";
+        let uswitch = format!("{} {port} {beside}", program().display());
         let switch = self.spawn(&uswitch, "uswitch.log");
         self.await_word("Ctrl-C ends it");
         let qemu = other.starts_with("-netdev ").then(|| self.qemu(&other));

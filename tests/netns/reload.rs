@@ -38,6 +38,7 @@ impl Lab {
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$@\" 3>&1 1>&2 2>told", "sh"]).arg(program());
         command.args(["run", "-c", "lab.toml", "--quiet", "--json", "--ready-fd", "3"]);
+        command.arg("--no-control");
         command.current_dir(folder.path());
         let program = namespace.run(|| Program::start(command)).unwrap();
         Lab { namespace, folder, program }

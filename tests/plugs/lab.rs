@@ -166,7 +166,8 @@ pub fn count(status: &Value, port: &str, counter: &str) -> u64 {
 /// The program with a `--port` for each of these.
 pub fn command(ports: &[&str]) -> Command {
     let mut command = Command::new(program());
-    command.arg("--json").args(ports.iter().flat_map(|port| ["--port", port]));
+    command.args(["--json", "--no-control"]);
+    command.args(ports.iter().flat_map(|port| ["--port", port]));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -40,7 +40,8 @@ impl Nobody {
     fn command(&self, ports: &[&str]) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs"]);
-        command.args(["--bounding-set", "-all"]).arg(&self.program).arg("--json");
+        command.args(["--bounding-set", "-all"]).arg(&self.program);
+        command.args(["--json", "--no-control"]);
         command.args(ports.iter().flat_map(|port| ["--port", port])).current_dir(self.path());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
