@@ -176,17 +176,15 @@ impl Ring {
         unsafe { slice::from_raw_parts_mut(self.slot(self.first), len) }
     }
 
-    /// Gives all slots that were taken back to the kernel, and says whether there was one.
+    /// Gives all slots that were taken back to the kernel.
     #[inline]
-    pub(super) fn release(&mut self) -> bool {
-        let any = self.first < self.next;
+    pub(super) fn release(&mut self) {
         for slot in self.first..self.next {
             // Release: what we read and wrote in the slot is done when the kernel sees this.
             self.status(slot).store(libc::TP_STATUS_KERNEL, Ordering::Release);
         }
         self.first = self.next % SLOTS;
         self.next = self.first;
-        any
     }
 
     fn slot(&self, index: usize) -> *mut u8 {
