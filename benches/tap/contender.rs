@@ -18,6 +18,7 @@ use nix::{
 use uswitch::{
     port::{
         Port,
+        any::AnyPort,
         packet::{Packet, PacketConfig},
         tap::{Tap, TapConfig},
     },
@@ -26,7 +27,6 @@ use uswitch::{
 
 use crate::{
     bare::{self, Loop, Wait},
-    mixed::Either,
     rings,
 };
 
@@ -222,11 +222,11 @@ pub fn play(role: &str) -> ExitCode {
         }
         (_, [("tap", a), ("tap", b)]) => run_switch([tap(a), tap(b)], threads, wait),
         (_, [("tap", a), (_, b)]) => {
-            let ports = [Either::A(tap(a)), Either::B(packet(b, OUTER[1]))];
+            let ports = [AnyPort::Tap(tap(a)), AnyPort::Packet(packet(b, OUTER[1]))];
             run_switch(ports, threads, wait);
         }
         (_, [(_, a), ("tap", b)]) => {
-            let ports = [Either::B(packet(a, OUTER[0])), Either::A(tap(b))];
+            let ports = [AnyPort::Packet(packet(a, OUTER[0])), AnyPort::Tap(tap(b))];
             run_switch(ports, threads, wait);
         }
         (_, [(_, a), (_, b)]) => {

@@ -17,7 +17,6 @@
 mod bare;
 mod contender;
 mod measure;
-mod mixed;
 mod peers;
 mod rings;
 mod table;

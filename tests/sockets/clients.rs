@@ -14,20 +14,21 @@ use tempfile::TempDir;
 use uswitch::{
     port::{
         PortId,
+        any::AnyPort,
         socket::{DgramConfig, Socket, UdpConfig},
-        stream::{Listener, Stream, StreamConfig},
+        stream::{Listener, StreamConfig},
     },
     stats::{Counter, PortStats},
     switch::{self, Event, Handle, PortConfig, Report, SwitchConfig},
 };
 use uswitch_tests::exchange::{BROADCAST, PATIENCE, frame, station};
 
-use crate::{either::Either, station::Station};
+use crate::station::Station;
 
 /// A switch with a socket on which it listens.
 pub struct Lab {
     /// The switch.
-    pub handle: Handle<Either<Stream, Socket>>,
+    pub handle: Handle<AnyPort>,
     /// Its socket.
     pub listener: Listener,
     /// Where that is.
@@ -52,7 +53,7 @@ impl Lab {
     pub fn client(&mut self) -> (Station, PortId) {
         let station = Station::new(&self.path);
         let stream = self.listener.accept().unwrap().expect("a client is there");
-        let port = self.handle.add(PortConfig::named("client"), Either::One(stream)).unwrap();
+        let port = self.handle.add(PortConfig::named("client"), AnyPort::Stream(stream)).unwrap();
         (station, port)
     }
 
@@ -247,9 +248,9 @@ fn stream_unix_datagrams_and_udp_hear_each_other() {
     let mut lab = Lab::new(2);
     let (mut stream, _) = lab.client();
     let (port, dgram) = dgram(lab.folder.path(), "machine");
-    lab.handle.add(PortConfig::named("dgram"), Either::Other(port)).unwrap();
+    lab.handle.add(PortConfig::named("dgram"), AnyPort::Socket(port)).unwrap();
     let (port, udp) = udp();
-    lab.handle.add(PortConfig::named("udp"), Either::Other(port)).unwrap();
+    lab.handle.add(PortConfig::named("udp"), AnyPort::Socket(port)).unwrap();
     let mut octets = [0; 2000];
     let mut take_dgram = || {
         let len = dgram.recv(&mut octets).expect("a frame comes in time");

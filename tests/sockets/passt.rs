@@ -16,6 +16,7 @@ use etherparse::PacketBuilder;
 use netlab::{FrameSocket, Namespace, Prefix};
 use uswitch::{
     port::{
+        any::AnyPort,
         stream::{self, Stream, StreamConfig},
         tap::{Tap, TapConfig},
     },
@@ -25,8 +26,6 @@ use uswitch_tests::{
     exchange::{BROADCAST, PATIENCE},
     privileged,
 };
-
-use crate::either::Either;
 
 /// The machine's address, which passt hands on to its guest, and its router's.
 const MACHINE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
@@ -148,8 +147,8 @@ fn host_behind_the_switch_gets_an_address_from_passt_and_reaches_its_machine() {
 
     let mut handle = switch::start(&SwitchConfig::default()).unwrap();
     let tap = Tap::open(&TapConfig { netns: Some(host.clone()), ..TapConfig::named(TAP) }).unwrap();
-    handle.add(PortConfig::named("host"), Either::One(tap)).unwrap();
-    handle.add(PortConfig::named("passt"), Either::Other(connect(&path))).unwrap();
+    handle.add(PortConfig::named("host"), AnyPort::Tap(tap)).unwrap();
+    handle.add(PortConfig::named("passt"), AnyPort::Stream(connect(&path))).unwrap();
 
     let mac = host.links().unwrap().expect(TAP).unwrap().mac.unwrap();
     let mut socket = FrameSocket::open(&host, TAP).unwrap();

@@ -14,6 +14,7 @@ use std::{
 use uswitch::{
     port::{
         PortId,
+        any::AnyPort,
         socket::{DgramConfig, Socket, UdpConfig},
         stream::{self, StreamConfig},
     },
@@ -24,7 +25,6 @@ use uswitch_tests::exchange::station;
 
 use crate::{
     clients::{Lab, eventually, numbered},
-    either::Either,
     station::Station,
 };
 
@@ -108,7 +108,7 @@ fn accept(lab: &mut Lab) -> PortId {
         client = lab.listener.accept().unwrap();
         client.is_some()
     });
-    let client = Either::One(client.expect("it has come"));
+    let client = AnyPort::Stream(client.expect("it has come"));
     lab.handle.add(PortConfig::named("qemu"), client).unwrap()
 }
 
@@ -134,7 +134,7 @@ fn qemu_carries_frames_between_a_stream_and_each_kind_of_datagrams() {
     for far_end in far_ends {
         let (mut near, mut far) = (Lab::new(1), Lab::new(1));
         let (port, netdev) = far_end(&far);
-        far.handle.add(PortConfig::named("qemu"), Either::Other(port)).unwrap();
+        far.handle.add(PortConfig::named("qemu"), AnyPort::Socket(port)).unwrap();
         let (mut one, _) = near.client();
         let (mut other, _) = far.client();
         let qemu = Qemu::start(&client_of(&near), &netdev);
@@ -151,7 +151,7 @@ fn qemu_carries_frames_between_a_stream_and_each_kind_of_datagrams() {
 fn qemu_that_is_killed_and_started_again_is_served_as_before() {
     let (mut near, mut far) = (Lab::new(2), Lab::new(2));
     let (port, netdev) = dgram(&far);
-    let far_port = far.handle.add(PortConfig::named("qemu"), Either::Other(port)).unwrap();
+    let far_port = far.handle.add(PortConfig::named("qemu"), AnyPort::Socket(port)).unwrap();
     let (mut one, _) = near.client();
     let (mut other, _) = far.client();
     for _ in 0..3 {
@@ -189,7 +189,7 @@ fn qemu_as_the_server_is_connected_to_as_soon_as_it_listens() {
             false
         }
     });
-    let port = Either::One(port.expect("it is connected"));
+    let port = AnyPort::Stream(port.expect("it is connected"));
     near.handle.add(PortConfig::named("qemu"), port).unwrap();
     accept(&mut far);
     let (mut one, _) = near.client();
