@@ -46,6 +46,12 @@ impl Cable {
         halves(Packet::open(&self.config()).unwrap())
     }
 
+    /// Frames that the host sent and that the kernel's backlog (`netdev_max_backlog`), which all
+    /// veth pairs of a processor share, had no room for. None of them came to the port.
+    pub fn lost(&self) -> u64 {
+        self.inner.links().unwrap().expect(INNER).unwrap().counters.tx_dropped
+    }
+
     /// A socket at its inner end.
     pub fn socket(&self) -> FrameSocket {
         FrameSocket::open(&self.inner, INNER).unwrap()

@@ -9,8 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netlab::{NEVER, Namespace, Prefix, transfer_tcp, transfer_udp};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use netlab::{FrameSocket, NEVER, Namespace, Prefix, transfer_tcp, transfer_udp};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use uswitch::{
     frame::{Arena, Batch, Selection, Span},
     offload::Offload,
@@ -107,6 +110,13 @@ fn refused_frame_is_skipped_alone_and_the_rest_goes_on() {
     }
 }
 
+/// Sends a frame, or has the device count it: [`Cable::lost`].
+fn offer(socket: &FrameSocket, frame: &[u8]) {
+    if let Err(error) = socket.send(frame) {
+        assert_eq!(error.raw_os_error(), Some(Errno::ENOBUFS as i32), "{error}");
+    }
+}
+
 /// The slots give the order, whether a frame lies in one or in the queue.
 #[test]
 fn order_is_kept_and_every_frame_accounted_for_when_small_and_large_are_mixed_under_load() {
@@ -118,22 +128,20 @@ fn order_is_kept_and_every_frame_accounted_for_when_small_and_large_are_mixed_un
     let (mut rx, tx) = cable.open();
     let socket = cable.socket();
     let sender = thread::spawn(move || {
-        let mut sent = 0;
         for number in 0..FRAMES {
             // A multiplicative generator: lengths in no order, a third of them queued.
             let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
             let len = if random % 3 == 0 { 2000 + random % 6000 } else { 46 + random % 1800 };
             let mut payload = vec![number as u8; len as usize];
             payload[..8].copy_from_slice(&number.to_be_bytes());
-            sent += u64::from(socket.send(&frame(BROADCAST, station(1), &payload)).is_ok());
+            offer(&socket, &frame(BROADCAST, station(1), &payload));
         }
-        sent
     });
     let mut arena = Arena::new();
     let (mut received, mut queued, mut next) = (0, 0, 0);
     let begin = Instant::now();
     loop {
-        // Ended before it was looked: then an empty batch means that there is nothing more.
+        // An empty batch does not mean the end: the kernel's backlog hands frames over later.
         let ended = sender.is_finished();
         let batch = rx.recv(&mut arena).unwrap();
         for frame in batch.frames() {
@@ -145,12 +153,13 @@ fn order_is_kept_and_every_frame_accounted_for_when_small_and_large_are_mixed_un
             received += 1;
             queued += u64::from(octets.len() > 2000);
         }
-        if batch.is_empty() && ended {
+        let accounted = || received + tx.kernel_drops().rx + cable.lost();
+        if batch.is_empty() && ended && accounted() == FRAMES {
             break;
         }
-        assert!(begin.elapsed() < PATIENCE);
+        assert!(begin.elapsed() < PATIENCE, "{} of {FRAMES} frames", accounted());
     }
-    assert_eq!(received + tx.kernel_drops().rx, sender.join().unwrap());
+    sender.join().unwrap();
     assert!(queued > 100 && received - queued > 100, "{queued} of {received} were queued");
 }
 
@@ -175,8 +184,9 @@ fn frames_that_nobody_reads_are_counted_and_take_bounded_memory() {
         for number in 0..FRAMES {
             let mut payload = vec![0; len];
             payload[..8].copy_from_slice(&number.to_be_bytes());
-            socket.send(&frame(BROADCAST, station(1), &payload)).unwrap();
+            offer(&socket, &frame(BROADCAST, station(1), &payload));
         }
+        let lost = cable.lost();
         let ring = SLOTS as usize * 2048;
         let queued = queued_octets(&cable.outer);
         assert!(ring + queued < RECEIVE_OCTETS_MAX + (128 << 10), "{queued} octets are queued");
@@ -187,14 +197,17 @@ fn frames_that_nobody_reads_are_counted_and_take_bounded_memory() {
             let batch = rx.recv(&mut arena).unwrap();
             for frame in batch.frames() {
                 let number = u64::from_be_bytes(*frame.octets()[14..].first_chunk().unwrap());
-                assert_eq!(number, kept, "the first ones are kept");
+                assert!(
+                    number - kept <= lost,
+                    "the first ones are kept, {number} came after {kept}"
+                );
                 kept += 1;
             }
             // Slots whose frame was cut are skipped, and may fill a batch.
-            kept + tx.kernel_drops().rx == FRAMES
+            kept + tx.kernel_drops().rx + lost == FRAMES
         });
         assert!(kept > 100 && kept <= kept_max, "{kept} frames of {len} octets were kept");
-        assert_eq!(tx.kernel_drops().rx, FRAMES - kept, "asking again changes nothing");
+        assert_eq!(tx.kernel_drops().rx, FRAMES - kept - lost, "asking again changes nothing");
         assert!(rx.recv(&mut arena).is_ok(), "too much is no fault");
         // It goes on.
         let hello = frame(BROADCAST, station(1), b"hello");
