@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  | headroom                    | frame                                   |
-//!  | ... | virtio-net header, 12 | destination 6 | source 6 | type 2 | ... |
+//!  | ... | virtio-net header, 10 | destination 6 | source 6 | type 2 | ... |
 //!        ^ Frame::wire()         ^ Frame::octets()
 //! ```
 //!

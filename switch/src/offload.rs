@@ -1,5 +1,5 @@
-//! Offloads: what a sender left to be done to its frame, as the 12 octets of virtio-net header
-//! in front of it say (`struct virtio_net_hdr_v1`, linux/virtio_net.h; virtio 1.2, 5.1.6).
+//! Offloads: what a sender left to be done to its frame, as the 10 octets of virtio-net header
+//! in front of it say (`struct virtio_net_hdr`, linux/virtio_net.h; virtio 1.2, 5.1.6).
 //!
 //! A TAP whose host has checksum and segmentation offload hands us one frame of up to 64 KB
 //! where the wire would have carried 45. It passes through untouched, header and all, and the
@@ -8,9 +8,12 @@
 //! port cannot take it so, [`checksum`] completes its checksum and [`segment`] cuts it.
 //!
 //! ```text
-//!  0      1         2        4         6           8            10           12
-//!  | flags | gso_type | hdr_len | gso_size | csum_start | csum_offset | num_buffers |
+//!  0      1         2        4         6           8            10
+//!  | flags | gso_type | hdr_len | gso_size | csum_start | csum_offset |
 //! ```
+//!
+//! The two octets with a number of buffers, which virtio rings have behind it, mean nothing on a
+//! descriptor; and a packet socket's ring has no room for them.
 
 pub mod checksum;
 #[cfg(test)]
@@ -18,7 +21,7 @@ pub(crate) mod sample;
 pub mod segment;
 
 /// Octets of the virtio-net header in front of each frame.
-pub const VNET_HEADER_LEN: usize = 12;
+pub const VNET_HEADER_LEN: usize = 10;
 
 /// VIRTIO_NET_HDR_F_NEEDS_CSUM: the checksum at `csum_start + csum_offset` is to be completed.
 const NEEDS_CSUM: u8 = 1;
@@ -63,10 +66,10 @@ impl Offload {
         csum_offset: 0,
     };
 
-    /// Reads a header. Any 12 octets are one.
+    /// Reads a header. Any 10 octets are one.
     #[inline]
     pub fn parse(octets: &[u8; VNET_HEADER_LEN]) -> Offload {
-        let [flags, gso_kind, a, b, c, d, e, f, g, h, _, _] = *octets;
+        let [flags, gso_kind, a, b, c, d, e, f, g, h] = *octets;
         Offload {
             flags,
             gso_kind,
@@ -83,7 +86,7 @@ impl Offload {
         let [c, d] = self.gso_size.to_le_bytes();
         let [e, f] = self.csum_start.to_le_bytes();
         let [g, h] = self.csum_offset.to_le_bytes();
-        [self.flags, self.gso_kind, a, b, c, d, e, f, g, h, 0, 0]
+        [self.flags, self.gso_kind, a, b, c, d, e, f, g, h]
     }
 
     /// Whether nothing is left to be done: no checksum to complete, nothing to cut. What else the
@@ -117,12 +120,12 @@ mod tests {
 
     #[test]
     fn header_is_taken_apart_and_built_again() {
-        let octets = [1, 0x81, 66, 0, 0xa8, 0x05, 34, 0, 16, 0, 0, 0];
+        let octets = [1, 0x81, 66, 0, 0xa8, 0x05, 34, 0, 16, 0];
         let offload = Offload::parse(&octets);
         assert_eq!(offload.gso_size, 1448);
         assert_eq!(offload.csum_start, 34);
         assert_eq!(offload.emit(), octets);
-        assert_eq!(Offload::NONE.emit(), [0; 12]);
+        assert_eq!(Offload::NONE.emit(), [0; 10]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::arch::x86_64::{__m256i, _mm256_loadu_si256, _mm256_storeu_si256};
 use std::{
     ffi::OsStr,
     fs::OpenOptions,
-    io::{self, IoSlice},
+    io,
     mem::{MaybeUninit, offset_of},
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
@@ -157,7 +157,7 @@ pub(crate) fn store(register: __m256i, octets: &mut [u8; size_of::<__m256i>()]) 
 }
 
 /// Sends datagrams to `to`, or to where the socket is connected, and says how many left. Never
-/// waits. More than [`BATCH_MAX`] are not looked at.
+/// waits, and allocates nothing. More than [`BATCH_MAX`] are not looked at.
 ///
 /// # Errors
 ///
@@ -168,25 +168,30 @@ pub(crate) fn send_many<'a>(
     to: Option<&UnixAddr>,
     datagrams: impl Iterator<Item = &'a [u8]>,
 ) -> nix::Result<usize> {
-    let mut slices = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH_MAX];
-    // SAFETY: a `struct mmsghdr` is pointers and numbers (linux/socket.h); all zeros are a message
-    // of nothing to nobody.
-    let mut messages = [unsafe { std::mem::zeroed::<libc::mmsghdr>() }; BATCH_MAX];
+    let mut slices = [const { MaybeUninit::<libc::iovec>::uninit() }; BATCH_MAX];
+    let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BATCH_MAX];
     let mut count = 0;
     for (datagram, (slice, message)) in datagrams.zip(slices.iter_mut().zip(&mut messages)) {
-        *slice = libc::iovec { iov_base: datagram.as_ptr() as *mut _, iov_len: datagram.len() };
-        (message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen) = (slice, 1);
-        if let Some(to) = to {
-            message.msg_hdr.msg_name = to.as_ptr() as *mut _;
-            message.msg_hdr.msg_namelen = to.len();
-        }
+        let (iov_base, iov_len) = (datagram.as_ptr().cast_mut().cast(), datagram.len());
+        let msg_hdr = libc::msghdr {
+            msg_name: to.map_or(ptr::null_mut(), |to| to.as_ptr().cast_mut().cast()),
+            msg_namelen: to.map_or(0, |to| to.len()),
+            msg_iov: slice.write(libc::iovec { iov_base, iov_len }),
+            msg_iovlen: 1,
+            msg_control: ptr::null_mut(),
+            msg_controllen: 0,
+            msg_flags: 0,
+        };
+        message.write(libc::mmsghdr { msg_hdr, msg_len: 0 });
         count += 1;
     }
     const FLAGS: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: sendmmsg(2) reads `count` messages, which were filled, and writes the `msg_len` of
-    // each: `messages` is ours alone. It reads, and never writes, the address and the one slice
-    // that each names: `slices` outlives the call, datagrams and address are borrowed beyond it.
-    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, FLAGS) };
+    let (fd, first) = (socket.as_raw_fd(), messages.as_mut_ptr().cast());
+    // SAFETY: sendmmsg(2) reads `count` messages, which were written just now, and writes the
+    // `msg_len` of each: `messages` is ours alone. It reads, and never writes, the address and the
+    // one slice that each names: `slices` outlives the call, datagrams and address are borrowed
+    // beyond it.
+    let sent = unsafe { libc::sendmmsg(fd, first, count, FLAGS) };
     Errno::result(sent).map(|sent| sent as usize)
 }
 
@@ -368,40 +373,6 @@ pub(crate) fn packet_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
     // and their count into `len`; both outlive the call and are ours alone.
     check(unsafe { libc::getsockopt(fd, level, option, to, &raw mut len) })?;
     Ok(stats.tp_drops)
-}
-
-/// Sends up to `MAX` datagrams, each made of `PARTS` pieces, without waiting, and says how many
-/// were taken: those after them may be tried again. Nothing is allocated.
-///
-/// # Errors
-///
-/// Why the first one was not taken.
-#[inline]
-pub(crate) fn send_datagrams<const PARTS: usize, const MAX: usize>(
-    socket: BorrowedFd<'_>,
-    datagrams: &[[IoSlice<'_>; PARTS]],
-) -> Result<usize, Errno> {
-    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MAX];
-    let count = datagrams.len().min(MAX);
-    for (header, parts) in headers.iter_mut().zip(datagrams) {
-        let msg_hdr = libc::msghdr {
-            msg_name: ptr::null_mut(),
-            msg_namelen: 0,
-            // An IoSlice is an iovec (its documentation says so), and sendmmsg only reads it.
-            msg_iov: parts.as_ptr().cast_mut().cast(),
-            msg_iovlen: PARTS as _,
-            msg_control: ptr::null_mut(),
-            msg_controllen: 0,
-            msg_flags: 0,
-        };
-        header.write(libc::mmsghdr { msg_hdr, msg_len: 0 });
-    }
-    let (fd, first) = (socket.as_raw_fd(), headers.as_mut_ptr().cast());
-    // SAFETY: sendmmsg(2) reads `count` headers and writes the `msg_len` of each: that many were
-    // written just now, and they are ours alone. Each points to PARTS vectors and those to their
-    // octets, all borrowed by `datagrams` until the call returns.
-    let sent = unsafe { libc::sendmmsg(fd, first, count as c_uint, libc::MSG_DONTWAIT as _) };
-    Errno::result(sent).map(|sent| sent as usize)
 }
 
 /// Takes over the descriptor of something that gives it away.

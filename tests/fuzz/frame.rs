@@ -148,7 +148,7 @@ struct Model {
 
 impl Model {
     fn expect(&mut self, ingress: usize, wire: &[u8]) {
-        let octets = wire.get(12..).unwrap_or_default();
+        let octets = wire.get(10..).unwrap_or_default();
         if octets.len() < 14 {
             return;
         }

@@ -12,7 +12,7 @@ mod captures;
 /// Frames in one input of the target `frame`.
 const FRAMES_MAX: usize = 8;
 /// No offloads.
-const VNET_HEADER: [u8; 12] = [0; 12];
+const VNET_HEADER: [u8; 10] = [0; 10];
 
 /// Command lines as `spec.rs` reads them.
 const WORDS: [&str; 4] = [

@@ -14,7 +14,7 @@ pub type Address = [u8; 6];
 /// Entries that nobody else can take, for as many ports as half of the table allows.
 const RESERVE: usize = 8;
 /// Octets of a virtio-net header.
-const VNET: usize = 12;
+pub const VNET: usize = 10;
 /// Octets that one direction of a cable holds, each frame with four more for its length.
 const LINE_OCTETS: usize = 1 << 18;
 

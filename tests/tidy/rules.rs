@@ -165,8 +165,6 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/port/packet/ring.rs", "Ring::memory"),
     ("switch/src/port/packet/ring.rs", "Ring::release"),
     ("switch/src/port/packet/send.rs", "PacketTx::send"),
-    ("switch/src/port/packet/send.rs", "PacketTx::send_parts"),
-    ("switch/src/sys.rs", "send_datagrams"),
     ("switch/src/port/vde.rs", "Client::check"),
     ("switch/src/port/vde.rs", "VdeRx::recv"),
     ("switch/src/port/vde.rs", "VdeTx::send"),

@@ -316,7 +316,7 @@ mod tests {
 
     /// A frame that is done; one whose checksum is not; one of three segments.
     fn plain(number: u8) -> Vec<u8> {
-        [&[0; 12][..], &[2; 6], &[4; 6], &[0x88, 0xb5], &[number; 46]].concat()
+        [&[0; VNET_HEADER_LEN][..], &[2; 6], &[4; 6], &[0x88, 0xb5], &[number; 46]].concat()
     }
 
     fn unfinished(number: u32) -> Vec<u8> {

@@ -60,7 +60,7 @@ impl Sample {
         };
         let mut vnet = vec![1, kind];
         let hint = start + transport.len();
-        for number in [hint, usize::from(self.size.unwrap_or(0)), start, offset, 0] {
+        for number in [hint, usize::from(self.size.unwrap_or(0)), start, offset] {
             vnet.extend((number as u16).to_le_bytes());
         }
         [vnet, head, transport, self.payload.clone()].concat()

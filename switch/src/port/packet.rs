@@ -51,7 +51,6 @@ pub use send::PacketTx;
 
 use drops::Drops;
 use host::Taken;
-use receive::SHORT_HEADER_LEN;
 use ring::{RING_OCTETS, Ring};
 
 /// Octets of kernel memory that may be filled with frames for one port: the ring, and the queue
@@ -62,14 +61,12 @@ pub const RECEIVE_OCTETS_MAX: usize = 4 << 20;
 /// Octets of frames on their way out: thirty of the largest.
 const SEND_OCTETS: usize = 2 << 20;
 
-/// How a packet socket is asked for virtio-net headers, the best first: option, value, and octets
-/// of the header. Since Linux 6.6, and since 2.6.27.
-const HEADERS: [Header; 2] = [
-    (libc::PACKET_VNET_HDR_SZ, VNET_HEADER_LEN as libc::c_int, VNET_HEADER_LEN),
-    (libc::PACKET_VNET_HDR, 1, SHORT_HEADER_LEN),
-];
+/// How a packet socket is asked for virtio-net headers, the latest way first: option and value.
+/// Since Linux 6.6, and since 2.6.27.
+const HEADERS: [Header; 2] =
+    [(libc::PACKET_VNET_HDR_SZ, VNET_HEADER_LEN as libc::c_int), (libc::PACKET_VNET_HDR, 1)];
 
-type Header = (libc::c_int, libc::c_int, usize);
+type Header = (libc::c_int, libc::c_int);
 
 /// What a packet port is to be like.
 #[derive(Clone, Debug)]
@@ -114,8 +111,8 @@ pub struct Packet {
 /// host gets back what was taken from it.
 struct Shared {
     fd: OwnedFd,
-    /// Octets of virtio-net header that this kernel's packet sockets have.
-    header_len: usize,
+    /// How it was asked for virtio-net headers.
+    header: Header,
     mtu: u32,
     index: u32,
     namespace: Namespace,
@@ -166,9 +163,9 @@ impl Packet {
 
     /// What senders may leave to be done to their frames, by name.
     pub fn offloads(&self) -> impl Iterator<Item = &'static str> {
-        // Kernels that know the longer header (6.6) know datagrams to be cut as well (6.2).
+        // Kernels that know the latest way (6.6) know datagrams to be cut as well (6.2).
         let names = ["csum", "tso4", "tso6", "uso4", "uso6"];
-        let known = if self.shared.header_len == VNET_HEADER_LEN { names.len() } else { 3 };
+        let known = if self.shared.header == HEADERS[0] { names.len() } else { 3 };
         names.into_iter().take(known)
     }
 
@@ -215,7 +212,7 @@ fn open_here(
         links.set_mtu(device, mtu).map_err(|e| Fault::System("set its MTU", e))?;
     }
     let set = |error| Fault::System("prepare its socket", error);
-    let header_len = set_up(&fd, headers).map_err(set)?;
+    let header = set_up(&fd, headers).map_err(set)?;
     let ring = Ring::open(fd.as_fd()).map_err(|e| Fault::System("share its ring", e))?;
     let mut warnings = Vec::new();
     if !link.up
@@ -239,7 +236,7 @@ fn open_here(
     let link = link.ok_or_else(gone)?;
     let shared = Shared {
         fd,
-        header_len,
+        header,
         mtu: link.mtu,
         index: link.index,
         namespace: namespace.clone(),
@@ -269,12 +266,13 @@ fn open_socket(link: &Link) -> Result<OwnedFd, Fault> {
     }
 }
 
-/// Sets the socket's options, before it has its ring. Returns the length of its virtio-net header.
-fn set_up(fd: &OwnedFd, headers: &[Header]) -> io::Result<usize> {
+/// Sets the socket's options, before it has its ring. Returns how it was asked for
+/// virtio-net headers.
+fn set_up(fd: &OwnedFd, headers: &[Header]) -> io::Result<Header> {
     let set =
         |option, value: libc::c_int| sys::set_option(fd.as_fd(), libc::SOL_PACKET, option, &value);
-    let known = headers.iter().find(|(option, value, _)| set(*option, *value).is_ok());
-    let (_, _, header_len) = known.ok_or(io::ErrorKind::Unsupported)?;
+    let known = headers.iter().find(|(option, value)| set(*option, *value).is_ok());
+    let header = known.ok_or(io::ErrorKind::Unsupported)?;
     // Any number but zero: what does not fit a slot is queued.
     set(libc::PACKET_COPY_THRESH, 1)?;
     // Since Linux 4.20. Without it the receiving half leaves our own frames out.
@@ -288,7 +286,7 @@ fn set_up(fd: &OwnedFd, headers: &[Header]) -> io::Result<usize> {
     if setsockopt(fd, SndBufForce, &send).is_err() {
         setsockopt(fd, SndBuf, &send)?;
     }
-    Ok(*header_len)
+    Ok(*header)
 }
 
 /// Lets the device take frames for everybody, until the socket is closed.
@@ -389,7 +387,7 @@ mod tests {
 
     /// Kernels before 6.6; what all kernels do is tested between real hosts (tests/netns).
     #[test]
-    fn kernel_with_the_short_header_is_served_as_well() {
+    fn kernel_that_knows_the_old_way_alone_is_served_as_well() {
         if !nix::unistd::geteuid().is_root() {
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI runs this test: as root");
             return;

@@ -429,6 +429,7 @@ mod tests {
     use super::*;
     use crate::{
         frame::{BATCH_MAX, Span},
+        offload::VNET_HEADER_LEN,
         stats::Counter,
         switch::{self, Event, PortConfig, SwitchConfig},
     };
@@ -526,7 +527,9 @@ mod tests {
             // Asked before: what was played by then is on the line.
             let finished = status.finished();
             let batch = rx[0].recv(&mut arena).unwrap();
-            assert!(batch.frames().all(|frame| frame.wire()[..12] == [0; 12]));
+            assert!(
+                batch.frames().all(|frame| frame.wire()[..VNET_HEADER_LEN] == [0; VNET_HEADER_LEN])
+            );
             frames.extend(batch.frames().map(|frame| frame.octets().to_vec()));
             if finished && batch.is_empty() {
                 return (frames, status);
@@ -541,8 +544,11 @@ mod tests {
         let mut memory = Vec::new();
         let mut spans = Vec::new();
         for octets in frames {
-            spans.push(Span { start: memory.len() as u32, len: octets.len() as u32 + 12 });
-            memory.extend([0; 12]);
+            spans.push(Span {
+                start: memory.len() as u32,
+                len: (VNET_HEADER_LEN + octets.len()) as u32,
+            });
+            memory.extend([0; VNET_HEADER_LEN]);
             memory.extend(octets);
         }
         let mask = u64::MAX >> (64 - frames.len());

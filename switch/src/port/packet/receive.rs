@@ -11,9 +11,9 @@
 //! If the queue had no room, the slot holds the beginning of a frame and nothing of it waits: the
 //! frame is lost, and counted as the kernel's drop.
 //!
-//! The kernel hands over a frame in three pieces: the frame, without its outer VLAN tag; the tag;
-//! the virtio-net header, of which a slot has only 10 octets, whatever PACKET_VNET_HDR_SZ is. Here
-//! they are put together again, in the headroom before the frame.
+//! The kernel hands over the virtio-net header and the frame in one piece, but for the frame's
+//! outer VLAN tag: that is put back here, in the headroom before. Without a tag nothing is written
+//! to a slot, so that the kernel's processor keeps the cache lines that it filled.
 
 use std::{
     io,
@@ -36,9 +36,6 @@ use crate::{
     offload::{Offload, VNET_HEADER_LEN},
     port::Rx,
 };
-
-/// Octets of `struct virtio_net_hdr`, without the number of buffers.
-pub(super) const SHORT_HEADER_LEN: usize = 10;
 
 /// What an event says of a port that is gone.
 const STOPPED: &str = "a frame came that the kernel cannot hand over (its cutting is left to the \
@@ -128,7 +125,7 @@ impl PacketRx {
                 continue;
             };
             let octets = &mut self.ring.memory()[base..][..end];
-            let start = restore(octets, mac, mac - SHORT_HEADER_LEN, slot.tag());
+            let start = restore(octets, mac, slot.tag());
             self.spans[count] = Span { start: (base + start) as u32, len: (end - start) as u32 };
             count += 1;
         }
@@ -140,11 +137,10 @@ impl PacketRx {
     /// Reads the frames of the next slots from the queue, up to one that is not there.
     #[inline]
     fn recv_queued<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
-        let header_len = self.shared.header_len;
         let batch = arena.fill(|room| {
             while let Some(slot) = self.ring.take_if(Slot::is_queued) {
                 let tag = slot.tag();
-                let header_at = tag.map_or(0, |_| TAG_LEN) + VNET_HEADER_LEN - header_len;
+                let header_at = tag.map_or(0, |_| TAG_LEN);
                 let read = loop {
                     match read(&self.shared.fd, &mut room[header_at..]) {
                         // The device went down: told once; the frames of before are still there.
@@ -152,10 +148,10 @@ impl PacketRx {
                         read => break read,
                     }
                 };
-                let mac = header_at + header_len;
+                let mac = header_at + VNET_HEADER_LEN;
                 match read {
                     Ok(len) if header_at + len >= mac + ADDRESSES_LEN && !slot.is_own() => {
-                        let start = restore(room, mac, header_at, tag);
+                        let start = restore(room, mac, tag);
                         debug_assert_eq!(start, 0);
                         return Ok(header_at + len);
                     }
@@ -219,23 +215,18 @@ impl Slot {
     }
 }
 
-/// Puts a frame together that begins at `mac`: the tag behind its addresses, which move down for
-/// it, and in front of all the virtio-net header, of which the first octets are at `header_at`.
-/// Returns where the header is now.
+/// Puts the tag back into a frame that begins at `mac`, behind its addresses: they move down for
+/// it, and the virtio-net header with them. Returns where that is now.
 #[inline]
-fn restore(octets: &mut [u8], mac: usize, header_at: usize, tag: Option<[u8; 4]>) -> usize {
-    let mut header = [0; VNET_HEADER_LEN];
-    header[..SHORT_HEADER_LEN].copy_from_slice(&octets[header_at..][..SHORT_HEADER_LEN]);
-    let mut begin = mac;
-    if let Some(tag) = tag {
-        begin -= TAG_LEN;
-        octets.copy_within(mac..mac + ADDRESSES_LEN, begin);
-        octets[begin + ADDRESSES_LEN..][..TAG_LEN].copy_from_slice(&tag);
-        header = behind_tag(&header);
-    }
-    let start = begin - VNET_HEADER_LEN;
-    octets[start..begin].copy_from_slice(&header);
-    start
+fn restore(octets: &mut [u8], mac: usize, tag: Option<[u8; TAG_LEN]>) -> usize {
+    let start = mac - VNET_HEADER_LEN;
+    let Some(tag) = tag else { return start };
+    let octets = &mut octets[start - TAG_LEN..];
+    octets.copy_within(TAG_LEN..TAG_LEN + VNET_HEADER_LEN + ADDRESSES_LEN, 0);
+    octets[VNET_HEADER_LEN + ADDRESSES_LEN..][..TAG_LEN].copy_from_slice(&tag);
+    let header = octets.first_chunk_mut().expect("a header is there");
+    *header = behind_tag(header);
+    start - TAG_LEN
 }
 
 /// The virtio-net header of a frame that got a tag: what it counts from the frame's start moves.
@@ -279,39 +270,31 @@ mod tests {
     }
 
     #[test]
-    fn header_of_ten_octets_becomes_one_of_twelve() {
-        let header = [1, 1, 66, 0, 0xa8, 5, 34, 0, 16, 0];
-        let mut octets = memory(78, &header);
-        let frame = octets[78..].to_vec();
-        let start = restore(&mut octets, 78, 68, None);
-        assert_eq!(start, 66);
-        assert_eq!(octets[66..76], header);
-        assert_eq!(octets[76..78], [0, 0]);
-        assert_eq!(octets[78..], frame);
+    fn frame_without_a_tag_stays_as_it_is() {
+        let mut octets = memory(78, &[1, 1, 66, 0, 0xa8, 5, 34, 0, 16, 0]);
+        let before = octets.clone();
+        assert_eq!(restore(&mut octets, 78, None), 68);
+        assert_eq!(octets, before);
     }
 
     #[test]
     fn tag_is_put_back_and_what_counts_from_the_start_moves() {
-        let header = [1, 1, 66, 0, 0xa8, 5, 34, 0, 16, 0];
-        for (long, header_at) in [(false, 68), (true, 66)] {
-            let padding: &[u8] = if long { &[0, 0] } else { &[] };
-            let mut octets = memory(78, &[&header, padding].concat());
-            let start = restore(&mut octets, 78, header_at, Some([0x88, 0xa8, 0xe0, 0x2a]));
-            assert_eq!(start, 62);
-            assert_eq!(octets[62..74], [1, 1, 70, 0, 0xa8, 5, 38, 0, 16, 0, 0, 0]);
-            assert_eq!(octets[74..86], ADDRESSES);
-            assert_eq!(octets[86..], [0x88, 0xa8, 0xe0, 0x2a, 0x88, 0xb5, 1, 2, 3]);
-        }
+        let mut octets = memory(78, &[1, 1, 66, 0, 0xa8, 5, 34, 0, 16, 0]);
+        let start = restore(&mut octets, 78, Some([0x88, 0xa8, 0xe0, 0x2a]));
+        assert_eq!(start, 64);
+        assert_eq!(octets[64..74], [1, 1, 70, 0, 0xa8, 5, 38, 0, 16, 0]);
+        assert_eq!(octets[74..86], ADDRESSES);
+        assert_eq!(octets[86..], [0x88, 0xa8, 0xe0, 0x2a, 0x88, 0xb5, 1, 2, 3]);
     }
 
     #[test]
     fn header_without_a_checksum_to_complete_stays_as_it_is() {
         // VIRTIO_NET_HDR_F_DATA_VALID: the checksum is known to be good.
-        for header in [[0; 12], [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
+        for header in [[0; 10], [2, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
             assert_eq!(behind_tag(&header), header);
         }
-        let no_hint = [1, 0, 0, 0, 0, 0, 34, 0, 6, 0, 0, 0];
-        assert_eq!(behind_tag(&no_hint), [1, 0, 0, 0, 0, 0, 38, 0, 6, 0, 0, 0]);
+        let no_hint = [1, 0, 0, 0, 0, 0, 34, 0, 6, 0];
+        assert_eq!(behind_tag(&no_hint), [1, 0, 0, 0, 0, 0, 38, 0, 6, 0]);
     }
 
     #[test]
@@ -329,7 +312,7 @@ mod tests {
         let full = (SLOT_OCTETS - 78) as u32;
         let bad = [
             Slot { len: 61, ..slot() },
-            Slot { mac: 15, ..slot() },
+            Slot { mac: 13, ..slot() },
             Slot { mac: SLOT_OCTETS as u16, ..slot() },
             Slot { mac: u16::MAX, ..slot() },
             Slot { len: full + 1, snaplen: full + 1, ..slot() },

@@ -3,10 +3,9 @@
 //! unsafe code for it. Read `tpacket_rcv` in net/packet/af_packet.c before changing this file.
 //!
 //! ```text
-//!  0                32            52     66             78
-//!  | tpacket2_hdr 32 | sockaddr_ll 20 | - | virtio-net 12 | frame ...        |  one slot
-//!    ^ tp_status                            10 of them     ^ tp_mac
-//!                                           by the kernel
+//!  0                32                52  68              78
+//!  | tpacket2_hdr 32 | sockaddr_ll 20 | - | virtio-net 10 | frame ...        |  one slot
+//!    ^ tp_status                                           ^ tp_mac
 //! ```
 //!
 //! The rules:

@@ -2,18 +2,13 @@
 //! waits. The virtio-net header goes in front of each frame (PACKET_VNET_HDR), so that the device,
 //! or the host behind it, takes checksums to complete and segments to cut.
 
-use std::{
-    io::{self, IoSlice},
-    os::fd::AsFd,
-    sync::Arc,
-};
+use std::{io, os::fd::AsFd, sync::Arc};
 
 use nix::errno::Errno;
 
-use super::{Shared, receive::SHORT_HEADER_LEN};
+use super::Shared;
 use crate::{
-    frame::{BATCH_MAX, Frame, Selection},
-    offload::VNET_HEADER_LEN,
+    frame::Selection,
     port::{KernelDrops, Sent, Tx},
     sys,
 };
@@ -39,20 +34,31 @@ impl Tx for PacketTx {
     }
 
     #[inline]
-    fn send(&mut self, frames: Selection<'_>) -> Sent {
+    fn send(&mut self, mut frames: Selection<'_>) -> Sent {
         // The receiving half sleeps, and nothing would wake it: it is told here.
         if self.shared.drops.is_stopped() {
             return Sent { gone: frames.len() as u64, ..Sent::default() };
         }
-        if self.shared.header_len == VNET_HEADER_LEN {
-            self.send_parts(frames, |frame| [IoSlice::new(frame.wire())])
-        } else {
-            // The kernel knows no number of buffers: it is left out.
-            self.send_parts(frames, |frame| {
-                let header = frame.wire().get(..SHORT_HEADER_LEN).unwrap_or_default();
-                [IoSlice::new(header), IoSlice::new(frame.octets())]
-            })
+        let mut sent = Sent::default();
+        while !frames.is_empty() {
+            let wires = frames.frames().map(|frame| frame.wire());
+            let done = match sys::send_many(self.shared.fd.as_fd(), None, wires) {
+                Ok(taken) => {
+                    frames.frames().take(taken).for_each(|frame| sent.took(frame));
+                    taken
+                }
+                Err(errno) => {
+                    if errno == Errno::ENOBUFS {
+                        self.shared.drops.tell();
+                    }
+                    refused(errno, frames.len() as u64, &mut sent) as usize
+                }
+            };
+            for _ in 0..done {
+                frames.mask &= frames.mask - 1;
+            }
         }
+        sent
     }
 
     /// What the ring and the queue had no room for, and what the device threw away after it had
@@ -61,42 +67,6 @@ impl Tx for PacketTx {
         let rx = self.shared.drops.total(self.shared.fd.as_fd());
         let tx = self.shared.drops.untold(self.shared.device_drops().unwrap_or_default());
         KernelDrops { rx, tx }
-    }
-}
-
-impl PacketTx {
-    #[inline]
-    fn send_parts<'a, const PARTS: usize>(
-        &self,
-        frames: Selection<'a>,
-        parts: impl Fn(Frame<'a>) -> [IoSlice<'a>; PARTS],
-    ) -> Sent {
-        let mut datagrams = [[IoSlice::new(&[]); PARTS]; BATCH_MAX];
-        let count = frames.len();
-        for (datagram, frame) in datagrams.iter_mut().zip(frames.frames()) {
-            *datagram = parts(frame);
-        }
-        let mut sent = Sent::default();
-        let mut rest = frames.frames();
-        let mut done = 0;
-        while done < count {
-            let fd = self.shared.fd.as_fd();
-            match sys::send_datagrams::<PARTS, BATCH_MAX>(fd, &datagrams[done..count]) {
-                Ok(taken) => {
-                    rest.by_ref().take(taken).for_each(|frame| sent.took(frame));
-                    done += taken;
-                }
-                Err(errno) => {
-                    if errno == Errno::ENOBUFS {
-                        self.shared.drops.tell();
-                    }
-                    let skipped = refused(errno, (count - done) as u64, &mut sent) as usize;
-                    rest.by_ref().take(skipped).for_each(drop);
-                    done += skipped;
-                }
-            }
-        }
-        sent
     }
 }
 
