@@ -522,7 +522,7 @@ mod tests {
         assert!(!links.get("a").unwrap().unwrap().running, "its peer is down");
         assert!(!links.wait_running("a", Duration::ZERO).unwrap());
         other.links().unwrap().set_up("b").unwrap();
-        assert!(links.wait_running("a", Duration::from_secs(5)).unwrap());
+        assert!(links.wait_running("a", test::PATIENCE).unwrap());
         let a = links.get("a").unwrap().unwrap();
         assert_eq!((a.mac, a.mtu, a.up), (Some(mac), 1400, true));
         assert_eq!(a.mac, Some(mac));

@@ -199,14 +199,15 @@ const NODE: &str = "tap";
 
 #[cfg(test)]
 mod tests {
-    use std::{process, time::Duration};
+    use std::process;
 
     use nix::unistd::write;
 
     use super::*;
-    use crate::{FrameSocket, MacvlanMode, errno, test};
-
-    const PATIENCE: Duration = Duration::from_secs(10);
+    use crate::{
+        FrameSocket, MacvlanMode, errno,
+        test::{self, PATIENCE},
+    };
 
     /// As `test::pair`, with a macvtap on `a`.
     fn pair() -> (Namespace, Namespace) {

@@ -5,10 +5,14 @@ use std::{
     io::{self, Write},
     process,
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use crate::{Namespace, Prefix};
+use crate::{FrameSocket, Namespace, Prefix, errno};
+
+/// After so long, what is awaited does not come any more. Nothing is as slow as that.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ends the calling test, aloud, unless it runs as root. CI must not skip it.
 macro_rules! root {
@@ -49,8 +53,27 @@ pub(crate) fn pair() -> (Namespace, Namespace) {
         links.set_up(link).unwrap();
     }
     for (namespace, link) in [(&one, "a"), (&other, "b")] {
-        let wait = Duration::from_secs(10);
-        assert!(namespace.links().unwrap().wait_running(link, wait).unwrap());
+        assert!(namespace.links().unwrap().wait_running(link, PATIENCE).unwrap());
     }
     (one, other)
+}
+
+/// Tries until it succeeds. What goes through a veth pair may be lost on a busy machine: between
+/// its ends lies the processor's backlog (`netdev_max_backlog`), which all pairs share, and a
+/// test beside this one may fill it.
+pub(crate) fn eventually(what: &str, mut succeeds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !succeeds() {
+        assert!(begin.elapsed() < PATIENCE, "in time: {what}");
+        thread::yield_now();
+    }
+}
+
+/// Sends a frame as soon as that backlog has room for it: until then the link refuses it.
+pub(crate) fn send(socket: &FrameSocket, frame: &[u8]) {
+    eventually("there is room for the frame", || match socket.send(frame) {
+        Ok(()) => true,
+        Err(error) if errno(&error) == Some(libc::ENOBUFS) => false,
+        Err(error) => panic!("{}", crate::explain(&error)),
+    });
 }

@@ -125,7 +125,7 @@ const IFF_TUN_EXCL: libc::c_int = 0x8000;
 
 #[cfg(test)]
 mod tests {
-    use std::{process, time::Duration};
+    use std::process;
 
     use super::*;
     use crate::{Tun, errno, test};
@@ -198,7 +198,7 @@ mod tests {
         let held = held.unwrap();
         let mut links = namespace.links().unwrap();
         links.set_up(&name).unwrap();
-        assert!(links.wait_running(&name, Duration::from_secs(5)).unwrap());
+        assert!(links.wait_running(&name, test::PATIENCE).unwrap());
         let holders = tun_holders(&name).unwrap();
         assert_eq!(holders.iter().map(|holder| holder.pid).collect::<Vec<_>>(), [process::id()]);
         assert!(!holders[0].program.is_empty());

@@ -150,14 +150,12 @@ const RECEIVE_BUFFER_OCTETS: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     use super::*;
-    use crate::test;
-
-    const PATIENCE: Duration = Duration::from_secs(10);
+    use crate::test::{self, PATIENCE};
 
     /// Waits for an event of which this is true.
     fn wait_for(watch: &mut LinkWatch, what: &str, is_it: impl Fn(&LinkEvent) -> bool) {

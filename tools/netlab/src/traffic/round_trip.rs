@@ -146,8 +146,12 @@ mod tests {
         let (one, other) = test::pair();
         for address in ["10.0.0.2:0", "[fd00::2]:0"] {
             let echo = udp_echo(&other, address.parse().unwrap()).unwrap();
-            let mut trips = round_trips(&one, echo.address(), 100, &NEVER).unwrap();
-            assert_eq!(trips.len(), 100);
+            let mut trips = Vec::new();
+            test::eventually("a hundred of a hundred are back", || {
+                trips = round_trips(&one, echo.address(), 100, &NEVER).unwrap();
+                assert!(trips.len() <= 100, "{trips:?}");
+                trips.len() == 100
+            });
             assert!(quantile(&mut trips, 0.5) > Duration::ZERO);
             assert!(quantile(&mut trips, 0.5) <= quantile(&mut trips, 0.99));
         }

@@ -247,36 +247,38 @@ mod tests {
         test::root!();
         let (one, other) = test::pair();
         for (address, streams) in [("10.0.0.2:0", 1), ("[fd00::2]:0", 4)] {
-            let sink = tcp_sink(&other, address.parse().unwrap()).unwrap();
-            let duration = Duration::from_millis(200);
-            let sent = tcp_send(&one, sink.address(), streams, duration, &NEVER).unwrap();
-            assert!(sent.octets > 1_000_000, "{sent:?}");
-            assert!(sent.elapsed >= duration && sent.bits_per_second() > 0.0);
-            // What the kernel took is still on its way.
-            let deadline = Instant::now() + Duration::from_secs(5);
-            while sink.octets() < sent.octets && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(1));
-            }
-            assert_eq!((sink.octets(), sink.connections()), (sent.octets, streams as u64));
+            let mut duration = Duration::from_millis(200);
+            test::eventually("it takes long enough for a million octets", || {
+                let sink = tcp_sink(&other, address.parse().unwrap()).unwrap();
+                let sent = tcp_send(&one, sink.address(), streams, duration, &NEVER).unwrap();
+                assert!(sent.elapsed >= duration, "{sent:?}");
+                assert_eq!(sent.bits_per_second() > 0.0, sent.octets > 0, "{sent:?}");
+                // What the kernel took is still on its way.
+                test::eventually("all of it arrives", || sink.octets() >= sent.octets);
+                assert_eq!((sink.octets(), sink.connections()), (sent.octets, streams as u64));
+                duration *= 2;
+                sent.octets > 1_000_000
+            });
         }
     }
 
     #[test]
-    fn a_stop_is_prompt() {
+    fn a_stop_ends_what_would_take_an_hour() {
         test::root!();
         let (one, other) = test::pair();
         let sink = tcp_sink(&other, "10.0.0.2:0".parse().unwrap()).unwrap();
         let stop = AtomicBool::new(false);
-        let started = Instant::now();
         let hour = Duration::from_secs(3600);
-        thread::scope(|scope| {
+        let stopped = thread::scope(|scope| {
             let sender = scope.spawn(|| tcp_send(&one, sink.address(), 2, hour, &stop));
-            thread::sleep(Duration::from_millis(100));
+            test::eventually("octets arrive", || sink.octets() > 0);
+            let stopped = Instant::now();
             stop.store(true, Ordering::Relaxed);
             assert!(sender.join().unwrap().unwrap().octets > 0);
+            stopped
         });
         drop(sink);
-        assert!(started.elapsed() < Duration::from_secs(3));
+        assert!(stopped.elapsed() < test::PATIENCE);
     }
 
     #[test]
