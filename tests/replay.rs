@@ -42,7 +42,7 @@ const BURST_OCTETS: usize = 32 * 1024;
 /// After so many frames each station has moved to the next port.
 const MOVE_AFTER: usize = 211;
 /// How long a frame may take, on a machine with much else to do.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a capture is played.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -497,7 +497,7 @@ mod tests {
 
     const BROADCAST: &[u8] = b"\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5hello";
     const ANSWER: &[u8] = b"\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x02\x88\xb5hello";
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     fn started(workers: usize) -> Handle<Memory> {
         start(&SwitchConfig { workers, ..SwitchConfig::default() }).unwrap()

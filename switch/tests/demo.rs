@@ -21,7 +21,7 @@ use nix::{
 use serde_json::Value;
 
 /// After this, something hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How soon an interrupted demo is gone, with room for a busy machine.
 const PROMPT: Duration = Duration::from_secs(4);

@@ -23,7 +23,7 @@ use serde_json::Value;
 use uswitch::stats::Counter;
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The user and group `nobody`.
 const NOBODY: u32 = 65_534;

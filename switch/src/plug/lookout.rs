@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     #[test]
     fn it_looks_when_its_descriptor_is_readable_and_ends_when_it_is_dropped() {

@@ -337,7 +337,7 @@ mod tests {
     fn pair() -> (StreamRx, StreamTx, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         // Whoever waits for so long waits in vain.
-        theirs.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        theirs.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let (mut rx, tx) = Stream::new(ours.into(), 1500).split().unwrap();
         (rx.remove(0), tx, theirs)
     }
