@@ -146,6 +146,8 @@ fn counters_and_drops_are_those_of_the_switch() {
     let hello = frame(BROADCAST, station(1), b"hello");
     a.put(&hello);
     assert_eq!(b.take(), hello);
+    // A turn is counted when its frames have left.
+    eventually("both are counted", || lab.json("stats -j")["total"]["rx_frames"] == 2);
 
     let status = lab.json("stats -j");
     for counter in Counter::ALL {
