@@ -5,11 +5,14 @@
 //! socket: a bridge keeps the order, so what has not arrived before the marker never will.
 
 use std::{
+    io,
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use netlab::FrameSocket;
+use netlab::{FrameSocket, errno};
+use nix::errno::Errno;
 
 /// After so long, what is awaited does not come any more. Nothing is as slow as that.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,7 +54,7 @@ pub fn exchange(
     let marker = frame(BROADCAST, marking_station(from), &[&number[..], &[0; 38]].concat());
     for frame in frames.iter().map(AsRef::as_ref).chain([&marker[..]]) {
         let len = frame.len();
-        sockets[from].send(frame).unwrap_or_else(|e| {
+        send(&sockets[from], frame).unwrap_or_else(|e| {
             panic!("a frame of {len} octets leaves socket {from}: {}", netlab::explain(&e))
         });
     }
@@ -59,6 +62,25 @@ pub fn exchange(
     others
         .map(|(at, socket)| if at == from { Vec::new() } else { receive(socket, at, &marker) })
         .collect()
+}
+
+/// Sends a frame as soon as there is room for it: until then its link refuses it. Behind a veth
+/// pair lies the processor's backlog (`netdev_max_backlog`), which all pairs share, and a test
+/// beside this one may fill it.
+///
+/// # Errors
+///
+/// The link refuses it for another reason, or there is no room in all the time that there is.
+pub fn send(socket: &FrameSocket, frame: &[u8]) -> io::Result<()> {
+    let begin = Instant::now();
+    loop {
+        match socket.send(frame) {
+            Err(e) if errno(&e) == Some(Errno::ENOBUFS as i32) && begin.elapsed() < PATIENCE => {
+                thread::yield_now();
+            }
+            sent => return sent,
+        }
+    }
 }
 
 /// What a socket receives until the marker comes.

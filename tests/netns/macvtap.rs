@@ -17,7 +17,7 @@ use uswitch::{
     switch::{self, Handle, PortConfig, SwitchConfig},
 };
 use uswitch_tests::{
-    exchange::{exchange, frame, station},
+    exchange::{self, exchange, frame, station},
     privileged,
 };
 
@@ -300,7 +300,7 @@ fn frames_that_a_macvtap_had_no_room_for_are_told() {
         (0..SOCKETS).map(|_| FrameSocket::open(&machine.far, CARD).unwrap()).collect();
     for socket in &sockets {
         for _ in 0..FRAMES {
-            socket.send(&frame(station(1), station(2), &[0; 46])).unwrap();
+            exchange::send(socket, &frame(station(1), station(2), &[0; 46])).unwrap();
         }
     }
     let mut arena = Arena::new();
