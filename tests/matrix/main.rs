@@ -37,7 +37,7 @@ use crate::{
 const THREADS: usize = 4;
 
 /// What has not arrived by then hangs: TCP itself would go on trying for a quarter of an hour.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Octets of a transfer that is to show the length of frames.
 const WHOLE_OCTETS: u64 = 2 << 20;
