@@ -15,7 +15,7 @@ use netlab::{FrameSocket, errno};
 use nix::errno::Errno;
 
 /// After so long, what is awaited does not come any more. Nothing is as slow as that.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Everybody.
 pub const BROADCAST: [u8; 6] = [0xff; 6];
