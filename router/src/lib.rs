@@ -5,6 +5,11 @@
 //!
 //! 1. [`prefix`]: IP prefixes, as people write them and as tables want them.
 //! 2. [`fib`]: the forwarding table, in which the longest prefix that matches wins.
+//! 3. [`packet`]: headers, checked in place; [`stats`]: the reasons for which packets end.
+//! 4. [`limit`]: how many ICMP errors may leave.
 
 pub mod fib;
+pub mod limit;
+pub mod packet;
 pub mod prefix;
+pub mod stats;
