@@ -1,18 +1,21 @@
 //! The bridge: what becomes of a frame. It reads the header, learns where the source is, and
 //! says where the frame goes. It has no hands: no device, clock, thread or allocation.
 //!
-//! Read [`Bridge::decide`] from the top down: it is the whole policy, after the forwarding
+//! Read [`Bridge::decide_by`] from the top down: it is the whole policy, after the forwarding
 //! process of IEEE 802.1Q-2018, 8.6, for a bridge that is not aware of VLANs: addresses are
 //! learned under VLAN 0, and tags pass through as part of the frame.
 //!
 //! A frame is looked at twice, so that memory has time to answer in between: [`Bridge::parse`]
 //! for all frames of a batch, which finds their places in the table, then [`Bridge::decide_all`],
 //! which asks for the cache lines of frames to come while it decides.
+//!
+//! What it would decide can be asked, too, and nothing is learned by that: [`Bridge::foresee`] runs
+//! the same rules, and only the table under them is another one.
 
 use std::sync::Arc;
 
 use crate::{
-    fdb::{Fdb, Learn, Place, Tick},
+    fdb::{Dry, Fdb, Learn, Place, Tick},
     frame::{Header, Mac},
     port::PortId,
     stats::Reason,
@@ -48,6 +51,17 @@ pub enum Verdict {
     Drop(Reason),
 }
 
+impl Verdict {
+    /// The verdict where so many other ports can be flooded: to flood nobody is a drop.
+    #[inline]
+    pub fn among(self, others: u64) -> Verdict {
+        match self {
+            Verdict::Flood if others == 0 => Verdict::Drop(Reason::Alone),
+            verdict => verdict,
+        }
+    }
+}
+
 /// A verdict, and what was learned on the way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -70,6 +84,46 @@ impl Addressed {
     pub fn source(&self) -> Mac {
         self.header.source
     }
+}
+
+/// What the rules ask of a table. [`Fdb`] itself in forwarding; a [`Dry`] look at it else.
+pub trait Table {
+    /// As [`Fdb::learn`].
+    fn learn(&self, place: Place, port: PortId, now: Tick) -> Learn;
+
+    /// As [`Fdb::lookup`].
+    fn lookup(&self, place: Place, now: Tick) -> Option<PortId>;
+}
+
+impl Table for Fdb {
+    #[inline]
+    fn learn(&self, place: Place, port: PortId, now: Tick) -> Learn {
+        Fdb::learn(self, place, port, now)
+    }
+
+    #[inline]
+    fn lookup(&self, place: Place, now: Tick) -> Option<PortId> {
+        Fdb::lookup(self, place, now)
+    }
+}
+
+impl Table for Dry<'_> {
+    fn learn(&self, place: Place, port: PortId, now: Tick) -> Learn {
+        Dry::learn(self, place, port, now)
+    }
+
+    fn lookup(&self, place: Place, now: Tick) -> Option<PortId> {
+        Dry::lookup(self, place, now)
+    }
+}
+
+/// What would become of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreseen {
+    /// The verdict, and what would be learned.
+    pub decision: Decision,
+    /// What the table would say of the destination; `None` if it would not be asked.
+    pub lookup: Option<Option<PortId>>,
 }
 
 /// The rules and the table. A clone shares the table.
@@ -123,6 +177,30 @@ impl Bridge {
     /// Learns the source and decides where the frame goes.
     #[inline]
     pub fn decide(&self, ingress: PortId, frame: Option<Addressed>, now: Tick) -> Decision {
+        self.decide_by(&*self.fdb, ingress, frame, now)
+    }
+
+    /// Says what [`Bridge::decide`] would say of a frame at this moment, and learns nothing.
+    pub fn foresee(&self, ingress: PortId, octets: &[u8], now: Tick) -> Foreseen {
+        let dry = Dry::new(&self.fdb);
+        let decision = self.decide_by(&dry, ingress, self.parse(octets), now);
+        Foreseen { decision, lookup: dry.found() }
+    }
+
+    /// What happens to frames for reserved addresses.
+    pub fn group_forward(&self) -> GroupForward {
+        self.group_forward
+    }
+
+    /// The rules.
+    #[inline(always)]
+    fn decide_by(
+        &self,
+        table: &impl Table,
+        ingress: PortId,
+        frame: Option<Addressed>,
+        now: Tick,
+    ) -> Decision {
         let drop = |reason, learn| Decision { verdict: Verdict::Drop(reason), learn };
         let Some(Addressed { header, source, destination }) = frame else {
             return drop(Reason::Runt, None);
@@ -136,7 +214,7 @@ impl Bridge {
         if header.source == Mac::NULL {
             return drop(Reason::NullSource, None);
         }
-        let learn = Some(self.fdb.learn(source, ingress, now));
+        let learn = Some(table.learn(source, ingress, now));
 
         // 8.6.3: reserved addresses are not relayed, whatever the table says.
         if header.destination.is_reserved() && self.group_forward == GroupForward::Standard {
@@ -146,7 +224,7 @@ impl Bridge {
         if header.destination.is_group() {
             return Decision { verdict: Verdict::Flood, learn };
         }
-        match self.fdb.lookup(destination, now) {
+        match table.lookup(destination, now) {
             None => Decision { verdict: Verdict::Flood, learn },
             // 8.6.1: never back to where it came from.
             Some(egress) if egress == ingress => drop(Reason::SamePort, learn),
@@ -230,6 +308,44 @@ mod tests {
         let bridge = bridge(GroupForward::Standard);
         let runt = bridge.parse(&[0; 13]);
         assert_eq!(bridge.decide(port(0), runt, NOW).verdict, Verdict::Drop(Reason::Runt));
+    }
+
+    #[test]
+    fn what_is_foreseen_is_then_decided_and_was_not_learned() {
+        let bridge = bridge(GroupForward::Standard);
+        decide(&bridge, 1, Mac::BROADCAST, B);
+        for (to, from, ingress) in [
+            (B, A, 0),
+            (A, A, 0),
+            (A, B, 2),
+            (LLDP, A, 0),
+            (A, Mac::NULL, 0),
+            (A, LLDP, 1),
+            (B, A, 1),
+            (A, A, 2),
+        ] {
+            let octets = [&to.octets()[..], &from.octets(), &[8, 0]].concat();
+            let ingress = port(ingress);
+            let before = bridge.fdb.entries(NOW).collect::<Vec<_>>();
+            let foreseen = bridge.foresee(ingress, &octets, NOW);
+            assert_eq!(bridge.fdb.entries(NOW).collect::<Vec<_>>(), before);
+            let asked = !to.is_group() && !from.is_group() && from != Mac::NULL;
+            assert_eq!(foreseen.lookup.is_some(), asked, "{from} > {to}");
+            let decision = bridge.decide(ingress, bridge.parse(&octets), NOW);
+            assert_eq!(foreseen.decision, decision, "{from} > {to}");
+        }
+        let runt = bridge.foresee(port(0), &[0; 13], NOW);
+        assert_eq!((runt.decision.verdict, runt.lookup), (Verdict::Drop(Reason::Runt), None));
+    }
+
+    #[test]
+    fn flood_that_reaches_nobody_is_a_drop_and_nothing_else_changes() {
+        assert_eq!(Verdict::Flood.among(0), Verdict::Drop(Reason::Alone));
+        for verdict in [Verdict::Forward(port(1)), Verdict::Drop(Reason::Runt)] {
+            assert_eq!(verdict.among(0), verdict);
+            assert_eq!(verdict.among(1), verdict);
+        }
+        assert_eq!(Verdict::Flood.among(1), Verdict::Flood);
     }
 
     #[test]

@@ -40,6 +40,7 @@
 
 mod atomic;
 mod bucket;
+mod dry;
 mod place;
 mod shares;
 
@@ -47,6 +48,7 @@ use std::time::Duration;
 
 use atomic::{Ordering, fence};
 use bucket::{Bucket, KEY, SECOND, Slot, key_of, port_of, remainder_of, with_port};
+pub use dry::Dry;
 use place::{KEY_BITS, Permutation, REMAINDER_BITS};
 pub use place::{Place, Seed};
 use shares::Shares;

@@ -13,7 +13,8 @@
 //! 2. [`frame`]: what comes in. A [`frame::Batch`] of frames, each behind its virtio-net header
 //!    ([`offload`]), lent by the port until it receives again.
 //! 3. [`bridge`]: what becomes of it. [`bridge::Bridge::decide`] is the whole policy, from the
-//!    top down; it learns into and looks up in the forwarding database, [`fdb`].
+//!    top down; it learns into and looks up in the forwarding database, [`fdb`]. What it would
+//!    say can be asked as well ([`switch::Handle::foresee`]), and changes nothing.
 //! 4. [`worker`]: who does it. [`worker::Worker::turn`] moves one batch from device to device on
 //!    one thread, with no queue, lock, allocation or clock between. Its way out, `egress`, sorts
 //!    frames by port, and finishes those that leave by a port without offloads.

@@ -6,6 +6,8 @@
 //! way round: every worker lets go of it, then its addresses are forgotten, then its number is
 //! free for another.
 
+mod foresee;
+
 use std::{
     fmt, io,
     sync::Arc,
@@ -15,6 +17,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+pub use self::foresee::{Foresight, Way};
 pub use crate::run::BusyPoll;
 use crate::{
     bridge::{Bridge, GroupForward},
@@ -158,6 +161,8 @@ pub struct Report {
 /// The control plane's hold on a running switch. When it is dropped, the switch stops.
 pub struct Handle<P: Port> {
     fdb: Arc<Fdb>,
+    /// As each worker has it. No frame is decided about with this one.
+    bridge: Bridge,
     fdb_size: usize,
     epoch: Instant,
     swept: Instant,
@@ -215,6 +220,7 @@ pub fn start<P: Port>(config: &SwitchConfig) -> io::Result<Handle<P>> {
     let (tell, notices) = bounded(NOTICES_MAX);
     let mut handle = Handle {
         fdb,
+        bridge: bridge.clone(),
         fdb_size: config.fdb.size as usize,
         epoch,
         swept: epoch,

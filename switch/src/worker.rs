@@ -206,8 +206,7 @@ fn decide<T: Tx>(
             Some(Learn::Quota) => tally.add(Counter::LearnQuota, 1),
             Some(Learn::Full) => tally.add(Counter::LearnFull, 1),
         }
-        match decision.verdict {
-            Verdict::Flood if others == 0 => tally.add(Reason::Alone.into(), 1),
+        match decision.verdict.among(others) {
             Verdict::Flood => {
                 egress.sort_to_all(index);
                 tally.add(Counter::RxFlooded, 1);

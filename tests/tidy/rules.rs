@@ -112,6 +112,7 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/bridge.rs", "Bridge::decide_all"),
     ("switch/src/bridge.rs", "Bridge::prefetch"),
     ("switch/src/bridge.rs", "Bridge::decide"),
+    ("switch/src/bridge.rs", "Bridge::decide_by"),
     ("switch/src/frame.rs", "Header::parse"),
     ("switch/src/frame.rs", "Arena::fill"),
     ("switch/src/frame.rs", "Batch::frame"),

@@ -77,6 +77,28 @@ impl Shares {
         }
     }
 
+    /// What [`Shares::take`] would say once each of these ports has given an entry back.
+    pub(super) fn would_take(&self, port: PortId, given: &[PortId]) -> Result<(), Learn> {
+        let after = |port: PortId, given: &[PortId]| {
+            let given = given.iter().filter(|other| **other == port).count();
+            let share = Share(self.of(port).load(Relaxed));
+            // Another worker may have given one of them back meanwhile.
+            let count = share.count().saturating_sub(given);
+            Share::new(count, share.quota() as u32, share.reserve() as u32)
+        };
+        let from_common = |index: usize| {
+            let old = after(given[index], &given[..index]);
+            old.count() > old.reserve()
+        };
+        let freed = (0..given.len()).filter(|index| from_common(*index)).count() as i32;
+        let old = after(port, given);
+        if old.count() >= old.quota() {
+            return Err(Learn::Quota);
+        }
+        let room = old.count() < old.reserve() || self.free.load(Relaxed) + freed > 0;
+        if room { Ok(()) } else { Err(Learn::Full) }
+    }
+
     /// One entry less for this port.
     pub(super) fn give(&self, port: PortId) {
         // The count is in the lowest bits.
