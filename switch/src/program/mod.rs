@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod external;
 pub(crate) mod generate;
 pub(crate) mod kinds;
+pub(crate) mod notify;
 pub(crate) mod open;
 pub(crate) mod output;
 pub(crate) mod report;

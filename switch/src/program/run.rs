@@ -25,6 +25,7 @@ use super::{
     cli::Options,
     config,
     control::{Control, Event as News, NAME_DEFAULT, Steered},
+    notify::{Notify, State},
     open,
     output::{self, DONE, FAILURE},
     report::{Address, Status},
@@ -126,6 +127,8 @@ struct Running<'a> {
     topology: Topology,
     /// Who steers. `None`: nobody may.
     control: Option<Control>,
+    /// Who watches over us.
+    notify: Notify,
 }
 
 impl Running<'_> {
@@ -139,9 +142,9 @@ impl Running<'_> {
         let (workers, ports) = (topology.switch.workers, topology.ports.len());
         let started = Instant::now();
         let handle = switch::start(&topology.switch).map_err(failed("no worker was started"))?;
-        let (topology, control) = (topology.clone(), None);
+        let (topology, control, notify) = (topology.clone(), None, Notify::from_environment());
         let mut running =
-            Running { options, wishes, plugs, handle, started, workers, topology, control };
+            Running { options, wishes, plugs, handle, started, workers, topology, control, notify };
         running.plug_in().map_err(failed("the ports were not plugged in"))?;
         running.open_control();
         if options.verbose {
@@ -219,12 +222,16 @@ impl Running<'_> {
         {
             output::complain(format_args!("--ready-fd: {}", netlab::reason(&error)));
         }
+        self.notify.ready(self.state());
         let mut code = ExitCode::from(DONE);
         loop {
+            self.notify.tend(self.state());
             self.wait();
             let wish = match (self.wishes.try_recv(), &self.options.config) {
                 (Ok(Wish::Reload), Some(file)) => {
+                    self.notify.reloading();
                     self.reload(file);
+                    self.notify.ready(self.state());
                     continue;
                 }
                 (Ok(Wish::Reload), None) => Ok(Wish::End),
@@ -273,7 +280,16 @@ impl Running<'_> {
             select.recv(&control.requests);
         }
         // Which of them it was will be seen; what is in them is not for us to take out.
-        let _ = select.ready_timeout(TEND_INTERVAL);
+        let _ = select.ready_timeout(self.notify.sleep_max(TEND_INTERVAL));
+    }
+
+    /// What a service manager is told of.
+    fn state(&self) -> State {
+        let plugs = self.plugs.specs().map(|(_, ports)| ports.len());
+        let (ports, waiting) = plugs.fold((0, 0), |(ports, waiting), count| {
+            (ports + count, waiting + usize::from(count == 0))
+        });
+        State { ports, waiting, addresses: self.handle.fdb().used() }
     }
 
     /// Everything that there is to tell so far.
@@ -290,6 +306,7 @@ impl Running<'_> {
     /// Stops the switch and tells its last counts.
     fn end(mut self, code: ExitCode) -> ExitCode {
         let options = self.options;
+        self.notify.stopping();
         // Nobody steers what ends.
         self.control = None;
         // The table is read before the workers stop, the counters after.

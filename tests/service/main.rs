@@ -1,0 +1,6 @@
+//! The switch as a service: what it tells the service manager.
+
+mod lab;
+mod notify;
+#[path = "../sockets/station.rs"]
+mod station;
