@@ -28,6 +28,7 @@
 //!
 //! **Limits.** `size` entries, a quota for each port, a reserve that nobody else can take: see
 //! `shares.rs`. An address beyond them is not learned but flooded, nobody's entry evicted for it.
+//! Ageing time and quotas may change while frames flow: `settings.rs`.
 //!
 //! **Ugly.** Both buckets of a key may be full while others are empty: [`Learn::Full`], for less
 //! than one address in a thousand at capacity. An unknown address costs two cache lines. A
@@ -42,6 +43,7 @@ mod atomic;
 mod bucket;
 mod dry;
 mod place;
+mod settings;
 mod shares;
 
 use std::time::Duration;
@@ -51,6 +53,7 @@ use bucket::{Bucket, KEY, SECOND, Slot, key_of, port_of, remainder_of, with_port
 pub use dry::Dry;
 use place::{KEY_BITS, Permutation, REMAINDER_BITS};
 pub use place::{Place, Seed};
+use settings::Settings;
 use shares::Shares;
 
 use crate::{frame::Mac, port::PortId, sys};
@@ -173,11 +176,9 @@ pub struct Fdb {
     buckets: Box<[Bucket]>,
     /// By how much a place is shifted to give its first bucket.
     shift: u32,
-    /// Ticks after which a silent station is forgotten.
-    ageing: i32,
+    settings: Settings,
     permutation: Permutation,
     shares: Shares,
-    quota: u32,
 }
 
 impl Fdb {
@@ -188,15 +189,13 @@ impl Fdb {
     /// If size or ageing time is out of bounds: whoever reads configurations checks that.
     pub fn new(config: &FdbConfig) -> Fdb {
         assert!((FDB_SIZE_MIN..=FDB_SIZE_MAX).contains(&config.size), "size of the table");
-        assert!(config.ageing <= AGEING_MAX, "ageing time");
         let count = (config.size as usize / ENTRIES_A_BUCKET).next_power_of_two().max(BUCKETS_MIN);
         Fdb {
             buckets: (0..count).map(|_| Bucket::default()).collect(),
             shift: KEY_BITS - count.ilog2(),
-            ageing: Tick::from_duration(config.ageing).0 as i32,
+            settings: Settings::new(config),
             permutation: Permutation::new(&config.seed),
             shares: Shares::new(config.size),
-            quota: config.quota,
         }
     }
 
@@ -220,7 +219,7 @@ impl Fdb {
         let entry = with_port(key_of(place), port);
         if let Some(slot) = self.first(place).find(entry, u64::MAX) {
             let elapsed = now.since(slot.age());
-            if elapsed < self.ageing {
+            if elapsed < self.settings.ageing() {
                 // Below 0 another worker, whose clock was read later, has heard it already.
                 if elapsed > 0 {
                     slot.set_age(now);
@@ -244,9 +243,9 @@ impl Fdb {
     }
 
     /// Admits a port, with a quota of its own or the common one, before it learns for the first
-    /// time; or gives an attached port another quota.
+    /// time; or gives an attached port another quota: what it has beyond that stays until it expires.
     pub fn attach(&self, port: PortId, quota: Option<u32>) {
-        self.shares.attach(port, quota.unwrap_or(self.quota));
+        self.shares.attach(port, quota.unwrap_or_else(|| self.settings.quota()));
     }
 
     /// Forgets a port and all stations behind it; its number may be given to another port. To be
@@ -465,7 +464,7 @@ impl Fdb {
 
     #[inline]
     fn is_expired(&self, age: Tick, now: Tick) -> bool {
-        now.since(age) >= self.ageing
+        now.since(age) >= self.settings.ageing()
     }
 
     /// Reads an entry back from its word and the bucket in which it is.
