@@ -139,6 +139,11 @@ impl Bridge {
         Bridge { fdb, group_forward }
     }
 
+    /// From now on this becomes of frames for reserved addresses. Clones keep what they have.
+    pub fn set_group_forward(&mut self, group_forward: GroupForward) {
+        self.group_forward = group_forward;
+    }
+
     /// Reads a frame's header and finds where the table has its addresses. `None`: a runt.
     #[inline]
     pub fn parse(&self, octets: &[u8]) -> Option<Addressed> {

@@ -216,6 +216,23 @@ impl Plugs {
         Some(plug.ports.iter().filter_map(|port| handle.remove(*port)).collect())
     }
 
+    /// Gives the plug of this name another quota, and all ports that it has or will have. `None`:
+    /// that of any port. `false`: there is no such plug.
+    pub fn set_quota(
+        &mut self,
+        name: &str,
+        quota: Option<u32>,
+        handle: &mut Handle<AnyPort>,
+    ) -> bool {
+        let plug = self.plugs.values_mut().find(|plug| plug.spec.name == name);
+        let Some(plug) = plug else { return false };
+        plug.spec.quota = quota;
+        for port in &plug.ports {
+            handle.set_quota(*port, quota);
+        }
+        true
+    }
+
     /// The specs of all plugs, in the order in which they came, each with its ports.
     pub fn specs(&self) -> impl Iterator<Item = (&PortSpec, &[PortId])> {
         self.plugs.values().map(|plug| (&plug.spec, &*plug.ports))

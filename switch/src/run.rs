@@ -21,6 +21,7 @@ use nix::sys::{
 };
 
 use crate::{
+    bridge::GroupForward,
     fdb::Tick,
     port::{Port, PortId},
     stats::PortCounters,
@@ -58,6 +59,10 @@ pub(crate) enum Command<P: Port> {
     Receive { port: PortId, rx: P::Rx, counters: Arc<PortCounters> },
     /// Close both halves.
     Detach { port: PortId },
+    /// Treat frames for reserved addresses so.
+    GroupForward(GroupForward),
+    /// Do this when there is no frame.
+    BusyPoll(BusyPoll),
     /// Say by this that everything before is done.
     Done { done: Sender<()> },
     /// End.
@@ -241,6 +246,8 @@ impl<P: Port> Loop<P> {
                     // Port and queue may be others' numbers when this would be said.
                     self.unsaid.retain(|lost| lost.port != port);
                 }
+                Command::GroupForward(which) => self.worker.set_group_forward(which),
+                Command::BusyPoll(busy_poll) => self.busy_poll = busy_poll,
                 // Nobody waits any more: that is his affair.
                 Command::Done { done } => drop(done.try_send(())),
                 Command::Stop => return false,

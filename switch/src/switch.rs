@@ -7,6 +7,7 @@
 //! free for another.
 
 mod foresee;
+mod settings;
 
 use std::{
     fmt, io,
@@ -193,6 +194,8 @@ struct Attached<T> {
     counters: Vec<Arc<PortCounters>>,
     /// Which worker serves each of its queues.
     served_by: Vec<usize>,
+    /// Its own quota.
+    quota: Option<u32>,
 }
 
 /// A port that has been taken apart.
@@ -284,8 +287,8 @@ impl<P: Port> Handle<P> {
                 worker.tell(Command::Attach { port: id, tx, counters: block.clone() });
                 counters.push(block);
             }
-            let served_by = Vec::new();
-            let attached = Some(Attached { name: config.name, tx, counters, served_by });
+            let (served_by, quota) = (Vec::new(), config.quota);
+            let attached = Some(Attached { name: config.name, tx, counters, served_by, quota });
             if id.index() == self.ports.len() {
                 self.ports.push(attached);
             } else {

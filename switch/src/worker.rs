@@ -16,7 +16,7 @@
 use std::{io, os::fd::BorrowedFd, sync::Arc};
 
 use crate::{
-    bridge::{Addressed, Bridge, Verdict},
+    bridge::{Addressed, Bridge, GroupForward, Verdict},
     egress::Egress,
     fdb::{Learn, Tick},
     frame::{Arena, BATCH_MAX, Mac},
@@ -105,6 +105,11 @@ impl<P: Port> Worker<P> {
             queue.take_if(|queue| queue.port == port);
         }
         self.egress.detach(port);
+    }
+
+    /// From now on this becomes of frames for reserved addresses.
+    pub fn set_group_forward(&mut self, group_forward: GroupForward) {
+        self.bridge.set_group_forward(group_forward);
     }
 
     /// Moves one batch from one queue to where it belongs, and says how many frames it was.
@@ -225,7 +230,6 @@ fn decide<T: Tx>(
 mod tests {
     use super::*;
     use crate::{
-        bridge::GroupForward,
         fdb::{Fdb, FdbConfig},
         frame::Mac,
         port::memory::{Memory, cable},
