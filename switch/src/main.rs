@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Order::Switch(options) => run::run(&options),
         Order::Check { file, json } => check::run(&file, json),
         Order::Config(options) => run::print_config(&options),
-        Order::Diff { files, json } => diff::run(&files, json),
+        Order::Diff { old, new, json } => diff::run(&old, &new, json),
         Order::Demo(args) => demo::run(&args),
         Order::Doctor { json } => doctor::run(json),
         Order::Steer(what) => steer::run(&what),

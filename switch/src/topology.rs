@@ -22,7 +22,7 @@ pub use kinds::{
     COMMON, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
     QUEUES_RANGE, Setting, Side, StreamSpec, TapSpec, UdpSpec, VdeSpec, VethSpec,
 };
-pub use plan::{Action, in_the_way, plan};
+pub use plan::{Action, can_be_set, in_the_way, plan};
 pub use spec::{DEVICE_NAME_MAX, MTU_RANGE, PORT_NAME_MAX, PortSpec};
 
 use crate::{
@@ -81,6 +81,17 @@ pub struct Topology {
     /// Whether the number of workers was left to us: then it follows from ports and processors,
     /// and a switch that runs keeps the one that it has.
     pub workers_auto: bool,
+    /// What a port that comes later has if it says nothing else; those above have it already.
+    pub defaults: PortDefaults,
+}
+
+/// What is said for all ports at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortDefaults {
+    /// The largest payload, in octets. `None`: as the device has it.
+    pub mtu: Option<u32>,
+    /// Whether devices that are made stay at the end.
+    pub persist: bool,
 }
 
 impl Topology {
@@ -91,7 +102,10 @@ impl Topology {
     /// Everything that is wrong with them.
     pub fn resolve(words: &Words, cpus_there: &[usize]) -> Result<Topology, Faults> {
         let mut faults = Faults::default();
-        let ports = ports(words, &mut faults);
+        let mtu = words.mtu.as_deref().map(|text| number(text, "", MTU_RANGE)).transpose();
+        let mtu = faults.note("--mtu", mtu.map_err(Faults::from)).flatten();
+        let defaults = PortDefaults { mtu, persist: words.persist };
+        let ports = ports(words, &defaults, &mut faults);
         let cpus = words.cpus.as_deref().map_or(Ok(Vec::new()), |text| cpus(text, cpus_there));
         let cpus = faults.note("--cpus", cpus).unwrap_or_default();
         let lent = if cpus.is_empty() { cpus_there.len() } else { cpus.len() };
@@ -104,19 +118,10 @@ impl Topology {
         let group_forward = words.group_forward.as_deref().unwrap_or("standard");
         let group_forward = faults.note("--group-forward", self::group_forward(group_forward));
         let fdb = fdb(words, &mut faults);
-        for (number, port) in ports.iter().enumerate() {
-            let (name, quota) = (&port.name, port.quota.unwrap_or(1));
-            if quota > fdb.size {
-                let size = fdb.size;
-                let sentence = format!(
-                    "port `{name}`: quota {quota} is more than the {size} addresses of the table"
-                );
-                faults.push_about(About::Port(number, "quota"), sentence);
-            }
-        }
+        check_quotas(&ports, fdb.size, &mut faults);
         let group_forward = group_forward.unwrap_or_default();
         let switch = SwitchConfig { workers, cpus, busy_poll, fdb, group_forward };
-        faults.or(Some(Topology { ports, switch, workers_auto }))
+        faults.or(Some(Topology { ports, switch, workers_auto, defaults }))
     }
 
     /// What works, but is hardly meant: a sentence each.
@@ -141,9 +146,7 @@ impl Topology {
 }
 
 /// All ports with the defaults put in, as far as they can be read.
-fn ports(words: &Words, faults: &mut Faults) -> Vec<PortSpec> {
-    let mtu = words.mtu.as_deref().map(|text| number(text, "", MTU_RANGE)).transpose();
-    let mtu = faults.note("--mtu", mtu.map_err(Faults::from)).flatten();
+fn ports(words: &Words, defaults: &PortDefaults, faults: &mut Faults) -> Vec<PortSpec> {
     let mut ports = words.read.clone();
     for text in words.ports.iter().flat_map(|list| list.split(',')) {
         let spec = match text {
@@ -164,13 +167,26 @@ fn ports(words: &Words, faults: &mut Faults) -> Vec<PortSpec> {
         faults.push(format!("{count} ports are too many: a switch has {PORTS_MAX} at the most"));
     }
     for port in &mut ports {
-        port.mtu = port.mtu.or(mtu);
+        port.mtu = port.mtu.or(defaults.mtu);
         if let PortKind::Tap(tap) = &mut port.kind {
-            tap.persist = tap.persist.or(words.persist.then_some(true));
+            tap.persist = tap.persist.or(defaults.persist.then_some(true));
         }
     }
     check_twice(&ports, faults);
     ports
+}
+
+/// No port may have more addresses than the table.
+pub fn check_quotas(ports: &[PortSpec], size: u32, faults: &mut Faults) {
+    for (number, port) in ports.iter().enumerate() {
+        let (name, quota) = (&port.name, port.quota.unwrap_or(1));
+        if quota > size {
+            let sentence = format!(
+                "port `{name}`: quota {quota} is more than the {size} addresses of the table"
+            );
+            faults.push_about(About::Port(number, "quota"), sentence);
+        }
+    }
 }
 
 /// No device may be given twice, nor may two ports have one name.

@@ -176,9 +176,14 @@ fn two_files_are_compared_as_diff_does() {
     let (code, out, err) = uswitch(&folder, "diff bad.toml there-is-none");
     assert_eq!((code, &*out), (Some(2), ""));
     assert!(err.contains("bad.toml:1:1") && err.contains("there-is-none: No such"), "{err}");
-    let (code, _, err) = uswitch(&folder, "diff old.toml");
-    assert_eq!(code, Some(2));
-    assert!(err.contains("<NEW> is missing"), "{err}");
+    for (words, sentence) in [
+        ("diff", "<FILE>... is missing"),
+        ("diff -n lab old.toml new.toml", "two files are compared with each other"),
+    ] {
+        let (code, out, err) = uswitch(&folder, words);
+        assert_eq!((code, &*out), (Some(2), ""), "{words}");
+        assert!(err.contains(sentence), "{words}: {err}");
+    }
 }
 
 #[test]
@@ -191,6 +196,7 @@ fn a_command_line_becomes_a_file_that_can_be_checked() {
 workers = 1
 busy-poll = 50
 group-forward = \"standard\"
+persist = true
 
 [fdb]
 size = 65536

@@ -185,7 +185,9 @@ const HEAD: &str = "| `brctl`, `bridge`, `ip` | `uswitch` | |";
 #[test]
 fn every_command_of_the_readme_works() {
     let lab = Lab::new();
-    let running = lab.start("lab", &["a"], &[]);
+    let file = lab.path("lab.toml").display().to_string();
+    fs::write(&file, format!("[[port]]\nstream = \"{}\"\n", lab.path("a").display())).unwrap();
+    let running = lab.start("lab", &[], &["-c", &file]);
     let mut a = lab.station("a");
     eventually("it is there", || lab.log("lab").contains(": connected"));
     a.put(&frame(BROADCAST, station(1), b"hello"));

@@ -16,7 +16,10 @@ use clap::{
 use uswitch::topology::{Faults, KINDS, Words};
 
 mod fault;
+mod files;
 
+pub(crate) use self::files::Compared;
+use self::files::ConfigArgs;
 use super::{
     control::{ControlConfig, NAME_DEFAULT, check_name, find_group},
     demo::DemoArgs,
@@ -36,8 +39,8 @@ pub(crate) enum Order {
     Check { file: PathBuf, json: bool },
     /// Print what would run as a configuration file.
     Config(Box<Options>),
-    /// Compare two configuration files.
-    Diff { files: [PathBuf; 2], json: bool },
+    /// Compare two configuration files; or one with what runs.
+    Diff { old: Compared, new: PathBuf, json: bool },
     /// Show the switch at work.
     Demo(DemoArgs),
     /// Look at this machine, and tell in JSON or in words.
@@ -216,22 +219,33 @@ enum Command {
         #[arg(short, long)]
         json: bool,
     },
-    /// Print what would run with these options as a configuration file, with all that was left out
+    /// Print as a configuration file what a switch runs now; or, with options, what would run
+    ///
+    /// Without options, or with `--name` alone, a switch that runs is asked: what it prints has the
+    /// ports that were added since, not those that were deleted, and all that was set. With other
+    /// options nothing is asked: it prints what a switch with these would be, with all that was
+    /// left out.
     #[command(args_override_self = true)]
-    Config(Box<SwitchArgs>),
+    Config(Box<ConfigArgs>),
     /// Tell what a switch that runs one file would do if it were given another
     ///
-    /// One action a line: `+` a port comes, `-` one goes, `~` one goes and comes again, `!` a
-    /// setting takes a restart. Exit codes: 0 nothing is to be done, 1 something, 2 trouble.
+    /// With one file: what the switch that runs would do if it were given this one. One action a
+    /// line: `+` a port comes, `-` one goes, `~` one goes and comes again, `=` a setting, or a port
+    /// that stays, is set, `!` a setting takes a restart. Exit codes: 0 nothing is to be done, 1
+    /// something, 2 trouble.
     Diff {
-        /// What runs
-        old: PathBuf,
-        /// What should run
-        new: PathBuf,
-        /// Tell it as JSON: an array of actions
-        #[arg(short, long)]
-        json: bool,
+        /// What runs, if it is not asked of a switch, and what should run
+        #[arg(value_name = "FILE", num_args = 1..=2, required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        which: Which,
     },
+    /// Let a switch that runs read its file again and do what differs, as SIGHUP does
+    ///
+    /// Ports that are the same in it lose no frame. The file is the truth: ports that were added
+    /// since and are not in it go. Exit codes: 0 done, 2 something is wrong with the file, 1 anything
+    /// else; then nothing was changed.
+    Reload(Which),
     Demo(DemoArgs),
     /// Look at this machine and say what is in the way of a switch, and what to type
     ///
@@ -350,18 +364,20 @@ impl SwitchArgs {
 fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
     let Cli { switch, command } = cli;
     let (name, json) = (switch.control.name.clone(), switch.json);
-    let steer = |steer: Steer| Ok(Order::Steer(steer.with(name, json)));
+    let steer = |steer: Steer| Ok(Order::Steer(steer.with(name.clone(), json)));
     match command {
-        Some(Command::Run(_) | Command::Config(_)) if switch != SwitchArgs::default() => {
+        Some(Command::Run(_)) if switch != SwitchArgs::default() => {
+            Err("options stand behind `run` or `config`, not before it".into())
+        }
+        Some(Command::Config(_)) if !switch.is_bare() => {
             Err("options stand behind `run` or `config`, not before it".into())
         }
         Some(Command::Run(run)) => Ok(Order::Switch(run.options(faults))),
         Some(_) if !faults.is_empty() => Err(faults),
-        Some(Command::Config(asked)) => Ok(Order::Config(asked.options(faults))),
+        Some(Command::Config(asked)) => files::config(*asked, faults, name),
+        Some(Command::Reload(which)) => steer(Steer::reload(which)),
         Some(Command::Check { file, json }) => Ok(Order::Check { file, json: json || switch.json }),
-        Some(Command::Diff { old, new, json }) => {
-            Ok(Order::Diff { files: [old, new], json: json || switch.json })
-        }
+        Some(Command::Diff { files, which }) => files::diff(files, which.with(name, json)),
         Some(Command::Demo(_)) if switch.has_ports() => {
             Err("demo: it makes ports of its own; leave --ports and --port out".into())
         }
@@ -408,9 +424,10 @@ pub(crate) const NOTES: &[(&str, &str)] = &[
         "Signals",
         "\
 SIGINT, SIGTERM  end the switch; a second one does so at once, with exit code 1
-SIGHUP           reads the file of --config again and does what differs; ports
-                 that are the same in it lose no frame, and a file with a fault
-                 changes nothing. Without a file it ends the switch
+SIGHUP           reads the file of --config again and does what differs, as
+                 `uswitch reload`; ports that are the same in it lose no frame,
+                 and a file with a fault changes nothing. Without a file it
+                 ends the switch
 SIGUSR1          prints the counters so far",
     ),
     (
@@ -429,8 +446,9 @@ also with --json.",
     (
         "Steering",
         "\
-A switch that runs is asked and changed by `uswitch port show|add|del`,
-`fdb show|get|flush`, `stats`, `drops` and `monitor`; `-n NAME` says which.
+A switch that runs is asked and changed by `uswitch port show|add|set|del`,
+`fdb show|get|flush`, `reload`, `config`, `diff`, `stats`, `drops` and
+`monitor`; `-n NAME` says which.
 They speak to /run/uswitch/NAME.sock, or $XDG_RUNTIME_DIR/uswitch/NAME.sock
 if it is not root's; $USWITCH_RUNTIME_DIR goes before both.",
     ),

@@ -27,7 +27,7 @@ use std::{
 use uswitch::topology::{About, Topology, Words};
 
 use self::read::Reading;
-pub(crate) use self::told::Told;
+pub(crate) use self::told::{Shown, Told, show};
 
 pub(crate) mod check;
 pub(crate) mod diff;
@@ -81,6 +81,11 @@ impl File {
             format!("{name}:{line}: there is an octet that is no text (UTF-8)")
         })?;
         Ok(File { name, text })
+    }
+
+    /// What a switch that runs has said of itself.
+    pub(crate) fn of_switch(text: String) -> File {
+        File { name: "what runs".to_owned(), text }
     }
 
     /// What the file means, with the words of a command line beside it: an option there goes
@@ -481,13 +486,15 @@ error: the device `a` is given twice
             fdb_size: draw(4, ["64", "4096"]),
             fdb_quota: draw(5, ["1", "64"]),
             ageing: draw(6, ["1", "1000000"]),
+            mtu: draw(7, ["1280", "9000"]),
+            persist: settings[8] > 0,
             ..Words::default()
         }
     }
 
     #[test]
     fn every_kind_is_drawn() {
-        let words = draw(&[vec![5; 16], vec![0; 16], vec![1; 16]], &[0; 7]);
+        let words = draw(&[vec![5; 16], vec![0; 16], vec![1; 16]], &[0; 9]);
         for kind in KINDS {
             assert!(words.read.iter().any(|spec| spec.emit().0.name == kind.name), "{}", kind.name);
         }
@@ -497,7 +504,7 @@ error: the device `a` is given twice
         #[test]
         fn what_runs_can_be_written_as_a_file_that_says_the_same(
             draws in proptest::collection::vec(proptest::collection::vec(0..6_usize, 16), 1..4),
-            settings in proptest::collection::vec(0..3_usize, 7),
+            settings in proptest::collection::vec(0..3_usize, 9),
         ) {
             let words = draw(&draws, &settings);
             let topology = Topology::resolve(&words, &CPUS);

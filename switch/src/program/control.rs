@@ -1,5 +1,6 @@
 //! The control socket: a switch that runs is asked and steered by it. `uswitch port`, `fdb`,
-//! `stats`, `drops` and `monitor` speak to it, and so can anybody who writes a line of JSON:
+//! `reload`, `config`, `diff`, `stats`, `drops` and `monitor` speak to it, and so can anybody who
+//! writes a line of JSON:
 //!
 //! ```text
 //! echo '{"v":1,"do":"fdb.get","mac":"02:00:00:00:00:01"}' | socat - UNIX:/run/uswitch/uswitch.sock
@@ -14,8 +15,9 @@
 //!
 //! **Lines.** A request is a JSON object on one line, with the version `v` of the protocol and
 //! what to `do`. Each has one answer, on one line, in the order of the requests: `{"v":1,"ok":...}`
-//! or `{"v":1,"error":"sentence"}`, of several faults one a line. An object with another key than
-//! these is refused. More keys in an answer are no new version.
+//! or `{"v":1,"error":"sentence"}`, of several faults one a line; `reload` tells those of a file as
+//! `faults` too, each with `file`, `line`, `column`, `message` and, for a person, `shown`. An object
+//! with another key than these is refused. More keys in an answer are no new version.
 //!
 //! | `do` | with | `ok` |
 //! |---|---|---|
@@ -23,6 +25,9 @@
 //! | `port.show` | `port`, `all`, `from` | `ports`, perhaps `next` |
 //! | `port.add` | `spec`, as behind `--port` | `told`: what was done, sentences |
 //! | `port.del` | `port` | `ports`: the last counts |
+//! | `port.set` | `port`, `set`: a list of options, as behind `--port` | `told`: what was done |
+//! | `config` | `from` | `toml`: what runs now, as a file; `workers`, perhaps `next` |
+//! | `reload` | | `file`, how many ports `came`, were `removed` and `changed`; `set`: settings |
 //! | `fdb.show` | `port`, `from` | `entries`, perhaps `next` |
 //! | `fdb.get` | `mac` | `entries`: one for each VLAN in which it is known |
 //! | `fdb.flush` | `port` | `flushed`: how many |
@@ -32,8 +37,10 @@
 //! `from`: an answer has about 64 KiB. What changes meanwhile is seen before or after, or not at
 //! all. An event is `{"v":1,"event":KIND,"time":SECONDS,"text":SENTENCE}` with `port`, `ports` or
 //! `mac` where it is about such; kinds are `came`, `waits`, `left` (it will be back), `told`,
-//! `failed`, `detached` (it will not), `removed` (by `port.del`), `flapping` and `died`. Events
-//! that found no room are counted in `missed` of the next one.
+//! `failed`, `detached` (it will not), `removed` (by `port.del` or `reload`), `set` (by `port.set`),
+//! `applied` (the file was read again; an object of that name is the answer to `reload`), `refused`
+//! (it was, and nothing was changed), `flapping` and `died`. Events that found no room are counted
+//! in `missed` of the next one.
 //!
 //! **Limits.** [`CLIENTS_MAX`] clients; [`LINE_MAX`] octets of a line; [`PATIENCE`] from the
 //! connection, or the last answer, to the next whole request, except for who hears events;
@@ -43,6 +50,7 @@
 //! `run.rs` answers (`answer.rs`), and never waits for that thread.
 
 mod answer;
+mod applied;
 mod client;
 mod event;
 mod place;
@@ -64,12 +72,20 @@ use nix::{
 use uswitch::plug::Change;
 
 pub(crate) use self::{
-    answer::{Counters, Counts, FdbPage, FdbRow, Flushed, PortPage, PortRow, Show, Steered, Told},
+    answer::{
+        ConfigPage, Counters, Counts, FdbPage, FdbRow, Flushed, PortPage, PortRow, Show, Steered,
+        Told,
+    },
+    applied::Applied,
     event::Event,
     place::{NAME_DEFAULT, check_name, connect, find_group},
-    request::{Answer, Request, read_answer},
+    request::{Answer, Request, read_answer, read_faults},
 };
-use self::{request::VERSION, server::Server};
+use self::{
+    request::{VERSION, answer_line, refusal_line},
+    server::Server,
+};
+use super::config;
 
 /// Clients at a time.
 pub(crate) const CLIENTS_MAX: usize = 64;
@@ -103,7 +119,8 @@ pub(crate) struct Asked {
 pub(crate) struct Control {
     /// Requests to be answered. For `select`, too.
     pub(crate) requests: Receiver<Asked>,
-    answers: Option<Sender<(u64, Answer)>>,
+    /// Lines, each for the client of this number.
+    answers: Option<Sender<(u64, String)>>,
     events: Sender<String>,
     bell: Arc<EventFd>,
     /// Events for which there was no room since the last that found some.
@@ -147,9 +164,19 @@ impl Control {
 
     /// Answers a request. Never waits.
     pub(crate) fn answer(&self, asked: &Asked, answer: Answer) {
+        self.say(asked, answer_line(&answer));
+    }
+
+    /// Answers that nothing is done, because of what is wrong with a file. Never waits.
+    pub(crate) fn refuse(&self, asked: &Asked, told: &config::Told) {
+        let faults = told.shown(PAGE_OCTETS);
+        self.say(asked, refusal_line(&told.sentences(), &faults));
+    }
+
+    fn say(&self, asked: &Asked, line: String) {
         let answers = self.answers.as_ref().expect("it is taken only when this is dropped");
         // There is room for all that can be asked. If the server has ended, nobody hears it.
-        let _ = answers.try_send((asked.client, answer));
+        let _ = answers.try_send((asked.client, line));
         self.ring();
     }
 

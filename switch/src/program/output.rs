@@ -45,6 +45,11 @@ pub(crate) fn tell(sentence: impl Display) {
     let _ = writeln!(io::stderr(), "{sentence}");
 }
 
+/// Where lines are told that are made up for a person already: the text as it is.
+pub(crate) fn raw(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// Tells all faults of a command line.
 pub(crate) fn usage(faults: &Faults) -> ExitCode {
     faults.iter().for_each(complain);

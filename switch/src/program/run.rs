@@ -24,7 +24,7 @@ use uswitch::{
 use super::{
     cli::Options,
     config,
-    control::{Control, Event as News, NAME_DEFAULT, Steered},
+    control::{Asked, Control, Event as News, NAME_DEFAULT, Request, Steered},
     notify::{Notify, State},
     open,
     output::{self, DONE, FAILURE},
@@ -176,34 +176,42 @@ impl Running<'_> {
 
     /// Answers who steers, up to as many as may ask at a time.
     fn answer(&mut self) {
-        let Some(control) = &mut self.control else { return };
+        let Some(control) = &self.control else { return };
         for asked in control.requests.try_iter().take(control.requests.len()).collect::<Vec<_>>() {
-            let config = self.options.control.as_ref();
-            let mut steered = Steered {
-                name: config.map_or(NAME_DEFAULT, |config| &config.name),
-                words: &self.options.words,
-                plugs: &mut self.plugs,
-                handle: &mut self.handle,
-                started: self.started,
-                workers: self.workers,
-                fdb_size: self.topology.switch.fdb.size as usize,
-                changes: Vec::new(),
-                removed: None,
-            };
-            let answer = steered.answer(&asked.request);
-            let Steered { changes, removed, .. } = steered;
-            control.answer(&asked, answer);
-            if let Some(name) = removed {
-                let removed = News::removed(&name);
-                if !self.options.quiet {
-                    output::tell(&removed.text);
-                }
-                control.tell(removed);
+            match asked.request {
+                Request::Reload {} => self.reload_for(&asked),
+                _ => self.steer(&asked),
             }
-            for change in changes {
-                tell(&change, self.options.quiet);
-                control.tell_change(&change);
-            }
+        }
+    }
+
+    fn steer(&mut self, asked: &Asked) {
+        let config = self.options.control.as_ref();
+        let mut steered = Steered {
+            name: config.map_or(NAME_DEFAULT, |config| &config.name),
+            topology: &self.topology,
+            plugs: &mut self.plugs,
+            handle: &mut self.handle,
+            started: self.started,
+            changes: Vec::new(),
+            news: Vec::new(),
+        };
+        let answer = steered.answer(&asked.request);
+        let Steered { changes, news, .. } = steered;
+        if let Some(control) = &self.control {
+            control.answer(asked, answer);
+        }
+        news.into_iter().for_each(|news| self.announce(news));
+        changes.iter().for_each(|change| self.tell(change));
+    }
+
+    /// Tells what was done because somebody wanted it.
+    fn announce(&mut self, news: News) {
+        if !self.options.quiet {
+            output::tell(&news.text);
+        }
+        if let Some(control) = &mut self.control {
+            control.tell(news);
         }
     }
 

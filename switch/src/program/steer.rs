@@ -1,6 +1,7 @@
-//! `uswitch port`, `fdb`, `stats`, `drops` and `monitor`: they ask a switch that runs, on its
+//! `uswitch port`, `fdb`, `reload`, `config`, `stats`, `drops` and `monitor`: they ask a switch that runs, on its
 //! control socket, and print what it says. Nouns and flags are those of bridge(8).
 
+mod reload;
 mod show;
 
 use std::{
@@ -14,12 +15,13 @@ use clap::{Args, Subcommand};
 use serde::de::DeserializeOwned;
 use uswitch::{
     frame::Mac,
-    topology::{Faults, PortSpec},
+    topology::{COMMON, Faults, KINDS, PortSpec},
 };
 
 use super::{
     control::{
-        self, Event, FdbPage, FdbRow, Flushed, PortPage, PortRow, Request, Show, Told, read_answer,
+        self, ConfigPage, Event, FdbPage, FdbRow, Flushed, PortPage, PortRow, Request, Show, Told,
+        read_answer,
     },
     output::{self, FAILURE},
     report::Status,
@@ -39,6 +41,13 @@ pub(crate) struct Which {
     /// Tell it as JSON
     #[arg(short, long)]
     pub(crate) json: bool,
+}
+
+impl Which {
+    /// The same, with what stood in front of the command.
+    pub(crate) fn with(self, name: Option<String>, json: bool) -> Which {
+        Which { name: self.name.or(name), json: self.json || json }
+    }
 }
 
 /// `uswitch port ...`
@@ -66,6 +75,18 @@ pub(crate) enum PortCommand {
         /// As behind `--port`: `tap0,mtu=9000,netns=h1`; paths are those of the switch
         #[arg(value_name = "SPEC")]
         spec: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Set options of a port that stays in a switch that runs, and loses no frame by it
+    Set {
+        /// Its name
+        #[arg(value_name = "PORT")]
+        port: String,
+        /// As in `port add`: `quota=100`; `quota=default` as if it had not been said. Only the
+        /// quota can be set; whatever else it is to have, it is deleted and added anew
+        #[arg(value_name = "OPTION=VALUE", required = true)]
+        options: Vec<String>,
         #[command(flatten)]
         which: Which,
     },
@@ -123,6 +144,9 @@ enum What {
     PortShow { port: Option<String>, statistics: bool },
     PortAdd { spec: String },
     PortDel { port: String },
+    PortSet { port: String, options: Vec<String> },
+    Reload,
+    Config,
     FdbShow { port: Option<String>, statistics: bool },
     FdbGet { mac: Mac },
     FdbFlush { port: Option<String> },
@@ -154,6 +178,10 @@ impl Steer {
                 faults.or(Some((which, What::PortAdd { spec })))?
             }
             PortCommand::Del { port, which } => (which, What::PortDel { port }),
+            PortCommand::Set { port, options, which } => {
+                check_options(&options)?;
+                (which, What::PortSet { port, options })
+            }
         };
         Ok(Steer { which, what })
     }
@@ -181,6 +209,16 @@ impl Steer {
         Ok(Steer { which, what })
     }
 
+    /// `uswitch reload`
+    pub(crate) fn reload(which: Which) -> Steer {
+        Steer { which, what: What::Reload }
+    }
+
+    /// `uswitch config` of a switch that runs
+    pub(crate) fn config(which: Which) -> Steer {
+        Steer { which, what: What::Config }
+    }
+
     /// `uswitch stats`
     pub(crate) fn stats(which: Which) -> Steer {
         Steer { which, what: What::Stats }
@@ -197,11 +235,32 @@ impl Steer {
     }
 
     /// The same, with what stood in front of the command.
-    pub(crate) fn with(mut self, name: Option<String>, json: bool) -> Steer {
-        self.which.name = self.which.name.or(name);
-        self.which.json |= json;
-        self
+    pub(crate) fn with(self, name: Option<String>, json: bool) -> Steer {
+        Steer { which: self.which.with(name, json), ..self }
     }
+}
+
+/// What can be known of options without the port: the switch reads them again.
+fn check_options(options: &[String]) -> Result<(), Faults> {
+    let mut faults = Faults::default();
+    let mut common = Vec::new();
+    for option in options {
+        match option.split_once('=') {
+            None => faults.push(format!(
+                "`{}` is not OPTION=VALUE, as in `quota=100`",
+                option.escape_debug()
+            )),
+            Some((name, value)) if COMMON.iter().any(|known| known.name == name) => {
+                common.push((name.to_owned(), value.to_owned()));
+            }
+            Some(_) => {}
+        }
+    }
+    common.retain(|(_, value)| value != "default");
+    // Every kind has them.
+    let read = PortSpec::read(&KINDS[0], vec!["port".to_owned()], &common);
+    let read = read.map_err(|found| faults.append(found));
+    faults.or(read.ok().map(|_| ()))
 }
 
 /// The port in `port NAME`; `dev NAME` and `brport NAME` are what bridge(8) says.
@@ -225,6 +284,7 @@ pub(crate) fn run(steer: &Steer) -> ExitCode {
         let json = steer.which.json;
         match &steer.what {
             What::Monitor => line.monitor(json),
+            What::Reload => line.reload(json),
             what => Ok(output::print(&line.text(what, json)?)),
         }
     });
@@ -232,6 +292,15 @@ pub(crate) fn run(steer: &Steer) -> ExitCode {
         sentences.lines().for_each(output::complain);
         ExitCode::from(FAILURE)
     })
+}
+
+/// What the switch of this name runs, as a file, and its workers.
+///
+/// # Errors
+///
+/// A sentence, or several, one a line.
+pub(crate) fn running(name: Option<&str>) -> Result<ConfigPage, String> {
+    Line::open(name)?.config()
 }
 
 /// The line to a switch.
@@ -263,6 +332,12 @@ impl Line {
                 let page: PortPage = self.ask(&Request::PortDel { port: port.clone() })?;
                 Ok(if json { show::ports(&page.ports, true, true) } else { String::new() })
             }
+            What::PortSet { port, options } => {
+                let (port, set) = (port.clone(), options.clone());
+                let Told { told } = self.ask(&Request::PortSet { port, set })?;
+                Ok(show::told(&told, json))
+            }
+            What::Config => Ok(show::config(&self.config()?.toml, json)),
             What::FdbShow { port, statistics } => {
                 let rows = self.fdb(port.as_deref())?;
                 Ok(show::fdb(rows, *statistics, json))
@@ -277,7 +352,7 @@ impl Line {
             }
             What::Stats => Ok(self.status()?.render(json)),
             What::Drops => Ok(show::drops(&self.status()?, json)),
-            What::Monitor => Ok(String::new()),
+            What::Monitor | What::Reload => Ok(String::new()),
         }
     }
 
@@ -306,6 +381,18 @@ impl Line {
         Ok(rows)
     }
 
+    /// What runs, as a file, page by page.
+    fn config(&mut self) -> Result<ConfigPage, String> {
+        let (mut whole, mut from) = (ConfigPage::default(), Some(0));
+        while let Some(first) = from {
+            let page: ConfigPage = self.ask(&Request::Config { from: first })?;
+            from = page.next.filter(|next| *next > first);
+            whole.toml += &page.toml;
+            whole.workers = page.workers;
+        }
+        Ok(whole)
+    }
+
     /// Everything that SIGUSR1 would print.
     fn status(&mut self) -> Result<Status, String> {
         let show: Show = self.ask(&Request::Show {})?;
@@ -313,10 +400,15 @@ impl Line {
         Ok(show::status(&show, &rows))
     }
 
-    fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, String> {
+    /// The line that answers a request.
+    fn say(&mut self, request: &Request) -> Result<String, String> {
         // Who was turned away finds out why when he reads.
         let _ = self.reader.get_mut().write_all(request.line().as_bytes());
-        let answer = read_answer(&self.next()?.ok_or("the switch has hung up without an answer")?)?;
+        self.next()?.ok_or_else(|| "the switch has hung up without an answer".to_owned())
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, String> {
+        let answer = read_answer(&self.say(request)?)?;
         serde_json::from_value(answer)
             .map_err(|error| format!("the switch's answer is not what was expected: {error}"))
     }

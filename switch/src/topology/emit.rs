@@ -47,9 +47,10 @@ impl fmt::Display for PortSpec {
 
 impl Topology {
     /// The settings of the switch, by their names on the command line without the dashes, in the
-    /// words by which they are said. Those that say nothing are left out.
+    /// words by which they are said in a file. Those that say nothing are left out.
     pub fn emit_settings(&self) -> Vec<(&'static str, String)> {
         let SwitchConfig { workers, cpus, busy_poll, fdb, group_forward } = &self.switch;
+        let on = |on: bool| if on { on_off(on) } else { "" };
         let workers = if self.workers_auto { "auto".into() } else { workers.to_string() };
         let cpus = cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
         let busy_poll = match busy_poll {
@@ -66,6 +67,8 @@ impl Topology {
             ("cpus", cpus),
             ("busy-poll", busy_poll),
             ("group-forward", group_forward.to_owned()),
+            ("mtu", self.defaults.mtu.map(|mtu| mtu.to_string()).unwrap_or_default()),
+            ("persist", on(self.defaults.persist).to_owned()),
             ("fdb-size", fdb.size.to_string()),
             ("fdb-quota", fdb.quota.to_string()),
             ("ageing", fdb.ageing.as_secs().to_string()),

@@ -20,6 +20,22 @@ pub enum Action {
         /// What it should be.
         new: String,
     },
+    /// A setting of the switch that is changed while it runs.
+    Set {
+        /// Its name on the command line, without the dashes.
+        setting: &'static str,
+        /// What it is.
+        old: String,
+        /// What it should be.
+        new: String,
+    },
+    /// A port is changed while it runs, and loses no frame.
+    Adjust {
+        /// As it is.
+        old: PortSpec,
+        /// As it should be.
+        new: PortSpec,
+    },
     /// A port goes.
     Remove(PortSpec),
     /// A port of the same name is another: it goes and comes again.
@@ -40,6 +56,8 @@ impl fmt::Display for Action {
             Action::Restart { setting, old, new } => {
                 write!(f, "! {setting}: {old} -> {new} (takes a restart)")
             }
+            Action::Set { setting, old, new } => write!(f, "= {setting}: {old} -> {new}"),
+            Action::Adjust { old, new } => write!(f, "= {old} -> {new}"),
             Action::Remove(spec) => write!(f, "- {spec}"),
             Action::Change { old, new } => write!(f, "~ {old} -> {new}"),
             Action::Add(spec) => write!(f, "+ {spec}"),
@@ -47,45 +65,69 @@ impl fmt::Display for Action {
     }
 }
 
-/// What makes the new of the old: restarts, then removals, then changes, then additions, so that
-/// what goes makes room for what comes. Ports are known by their names; their order says nothing.
+/// The settings of a switch. Those with `false` cannot be changed while it runs: the table has its
+/// size, and threads are where they are, from the start on.
+const SETTINGS: &[(&str, bool)] = &[
+    ("workers", false),
+    ("cpus", false),
+    ("fdb-size", false),
+    ("busy-poll", true),
+    ("group-forward", true),
+    ("fdb-quota", true),
+    ("ageing", true),
+    ("mtu", true),
+    ("persist", true),
+];
+
+/// What makes the new of the old: settings, those that take a restart first, then ports that are
+/// set, then removals, then changes, then additions, so that what goes makes room for what comes.
+/// Ports are known by their names; their order says nothing.
 pub fn plan(old: &Topology, new: &Topology) -> Vec<Action> {
-    let mut actions = restarts(old, new);
+    let mut actions = settings(old, new);
     let by_name = |topology: &'_ Topology| -> BTreeMap<String, PortSpec> {
         topology.ports.iter().map(|port| (port.name.clone(), port.clone())).collect()
     };
     let (before, after) = (by_name(old), by_name(new));
-    let gone = old.ports.iter().filter(|port| !after.contains_key(&port.name));
-    actions.extend(gone.cloned().map(Action::Remove));
     let changed = new.ports.iter().filter_map(|port| {
         let old = before.get(&port.name).filter(|old| *old != port)?.clone();
-        Some(Action::Change { old, new: port.clone() })
+        Some((old, port.clone()))
     });
-    actions.extend(changed);
+    let (set, changed): (Vec<_>, Vec<_>) = changed.partition(|(old, new)| can_be_set(old, new));
+    actions.extend(set.into_iter().map(|(old, new)| Action::Adjust { old, new }));
+    let gone = old.ports.iter().filter(|port| !after.contains_key(&port.name));
+    actions.extend(gone.cloned().map(Action::Remove));
+    actions.extend(changed.into_iter().map(|(old, new)| Action::Change { old, new }));
     let come = new.ports.iter().filter(|port| !before.contains_key(&port.name));
     actions.extend(come.cloned().map(Action::Add));
     actions
 }
 
-/// The settings that differ: none of them can be changed while the switch runs.
-fn restarts(old: &Topology, new: &Topology) -> Vec<Action> {
-    let before: BTreeMap<_, _> = as_set(old).into_iter().collect();
-    let mut restarts = Vec::new();
-    for setting in
-        ["workers", "cpus", "busy-poll", "group-forward", "fdb-size", "fdb-quota", "ageing"]
-    {
+/// Whether the one becomes the other while it runs: they differ in nothing but what is the
+/// switch's, and not the device's, which would have to be opened again.
+pub fn can_be_set(old: &PortSpec, new: &PortSpec) -> bool {
+    PortSpec { quota: new.quota, ..old.clone() } == *new
+}
+
+/// The settings that differ.
+fn settings(old: &Topology, new: &Topology) -> Vec<Action> {
+    let [before, after] = [old, new].map(|of| as_set(of).into_iter().collect::<BTreeMap<_, _>>());
+    let mut actions = Vec::new();
+    for (setting, while_it_runs) in SETTINGS {
         // A switch that runs keeps its workers if nobody says how many.
-        if setting == "workers" && new.workers_auto {
+        if *setting == "workers" && new.workers_auto {
             continue;
         }
-        let (old, new) = (before.get(setting), as_set(new).into_iter().find(|s| s.0 == setting));
-        let word = |text: Option<&String>| text.cloned().unwrap_or_else(|| "any".to_owned());
-        let (old, new) = (word(old), word(new.as_ref().map(|(_, text)| text)));
+        let nothing = if *setting == "persist" { "off" } else { "any" };
+        let word = |of: &BTreeMap<_, String>| of.get(setting).map_or(nothing, |t| t).to_owned();
+        let (old, new) = (word(&before), word(&after));
         if old != new {
-            restarts.push(Action::Restart { setting, old, new });
+            actions.push(match while_it_runs {
+                true => Action::Set { setting, old, new },
+                false => Action::Restart { setting, old, new },
+            });
         }
     }
-    restarts
+    actions
 }
 
 /// The settings with the number of workers that there is.
@@ -140,6 +182,8 @@ mod tests {
                 "group-forward" => words.group_forward = value,
                 "fdb-size" => words.fdb_size = value,
                 "fdb-quota" => words.fdb_quota = value,
+                "mtu" => words.mtu = value,
+                "persist" => words.persist = true,
                 _ => words.ageing = value,
             }
         }
@@ -159,14 +203,22 @@ mod tests {
             ("a b", "a b c", &["+ tap:c"]),
             ("a b c", "c a", &["- tap:b"]),
             ("a b", "a b,mtu=9000", &["~ tap:b -> tap:b,mtu=9000"]),
-            ("a b,quota=1", "a b,quota=2", &["~ tap:b,quota=1 -> tap:b,quota=2"]),
+            ("a b,quota=1", "a b,quota=2", &["= tap:b,quota=1 -> tap:b,quota=2"]),
+            ("a,quota=1", "a", &["= tap:a,quota=1 -> tap:a"]),
+            ("a", "a,quota=2,mtu=9000", &["~ tap:a -> tap:a,mtu=9000,quota=2"]),
             ("a packet:b", "a tap:b", &["~ packet:b -> tap:b"]),
             // Another name is another port, of the same device: it has to go first.
             ("a b", "a b,name=c", &["- tap:b", "+ tap:b,name=c"]),
             (
                 "a b c,mtu=1500",
-                "d c,mtu=1400 e a",
-                &["- tap:b", "~ tap:c,mtu=1500 -> tap:c,mtu=1400", "+ tap:d", "+ tap:e"],
+                "d c,mtu=1400 e a,quota=3",
+                &[
+                    "= tap:a -> tap:a,quota=3",
+                    "- tap:b",
+                    "~ tap:c,mtu=1500 -> tap:c,mtu=1400",
+                    "+ tap:d",
+                    "+ tap:e",
+                ],
             ),
             ("a", "b", &["- tap:a", "+ tap:b"]),
         ];
@@ -176,25 +228,31 @@ mod tests {
     }
 
     #[test]
-    fn each_setting_of_the_switch_takes_a_restart_and_is_named() {
+    fn each_setting_of_the_switch_is_set_or_takes_a_restart_and_is_named() {
         let cases: &[(&[(&str, &str)], &str)] = &[
             (&[("workers", "1")], "! workers: 2 -> 1 (takes a restart)"),
             (&[("cpus", "0,2")], "! cpus: any -> 0,2 (takes a restart)"),
-            (&[("busy-poll", "50")], "! busy-poll: off -> 50 (takes a restart)"),
-            (&[("busy-poll", "always")], "! busy-poll: off -> always (takes a restart)"),
-            (&[("group-forward", "wire")], "! group-forward: standard -> wire (takes a restart)"),
+            (&[("busy-poll", "50")], "= busy-poll: off -> 50"),
+            (&[("busy-poll", "always")], "= busy-poll: off -> always"),
+            (&[("group-forward", "wire")], "= group-forward: standard -> wire"),
             (
                 &[("fdb-size", "8192"), ("fdb-quota", "512")],
                 "! fdb-size: 4096 -> 8192 (takes a restart)",
             ),
-            (&[("fdb-quota", "7")], "! fdb-quota: 512 -> 7 (takes a restart)"),
-            (&[("ageing", "10")], "! ageing: 300 -> 10 (takes a restart)"),
+            (&[("fdb-quota", "7")], "= fdb-quota: 512 -> 7"),
+            (&[("persist", "")], "= persist: off -> on"),
+            (&[("ageing", "10")], "= ageing: 300 -> 10"),
         ];
         let old = topology("a b", &[]);
         for (settings, line) in cases {
-            assert_eq!(lines(&old, &topology("a b", settings)), [*line]);
+            // Which TAPs stay is theirs to say here.
+            let ports = "packet:a packet:b";
+            assert_eq!(lines(&topology(ports, &[]), &topology(ports, settings)), [*line]);
         }
         assert_eq!(lines(&old, &topology("a b", &[("workers", "2")])), [""; 0]);
+        // A default of ports is theirs already; it is set for those to come.
+        let (old, new) = (topology("a,mtu=1400", &[]), topology("a", &[("mtu", "1400")]));
+        assert_eq!(lines(&old, &new), ["= mtu: any -> 1400"]);
     }
 
     #[test]

@@ -1,22 +1,39 @@
 //! `uswitch diff OLD NEW`: what would be done to a switch that runs one file if it were given the
-//! other. Exit codes as of diff(1): 0 nothing, 1 something, 2 trouble.
+//! other; `uswitch diff NEW`: what would be done to one that runs. Exit codes as of diff(1): 0
+//! nothing, 1 something, 2 trouble.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use serde::Serialize;
-use uswitch::topology::{Action, Words, plan};
+use uswitch::topology::{Action, Topology, Words, plan};
 
+use super::{File, Told};
 use crate::program::{
+    cli::Compared,
     config,
     output::{self, DONE, FAILURE, USAGE},
     run::cpus,
+    steer,
 };
 
+/// The processors that a switch may say it has: those of the kernel's masks (linux/sched.h). Which
+/// of them there are, it knew.
+const CPUS_MAX: usize = 1024;
+
 /// Tells what is to be done to make the new of the old.
-pub(crate) fn run(files: &[PathBuf; 2], json: bool) -> ExitCode {
-    let cpus = cpus();
-    let read = |file: &PathBuf| config::load(file, &Words::default(), &cpus);
-    let (old, new) = match (read(&files[0]), read(&files[1])) {
+pub(crate) fn run(old: &Compared, new: &Path, json: bool) -> ExitCode {
+    let read = |file: &Path| config::load(file, &Words::default(), &cpus());
+    let old = match old {
+        Compared::File(file) => read(file),
+        Compared::Running(name) => match steer::running(name.as_deref()) {
+            Ok(page) => running(page.toml, page.workers),
+            Err(sentences) => {
+                sentences.lines().for_each(output::complain);
+                return ExitCode::from(USAGE);
+            }
+        },
+    };
+    let (old, new) = match (old, read(new)) {
         (Ok(old), Ok(new)) => (old, new),
         (old, new) => {
             [old.err(), new.err()].into_iter().flatten().for_each(|told| told.show());
@@ -25,7 +42,7 @@ pub(crate) fn run(files: &[PathBuf; 2], json: bool) -> ExitCode {
     };
     let actions = plan(&old, &new);
     let text = if json {
-        let told: Vec<_> = actions.iter().map(Told::from).collect();
+        let told: Vec<_> = actions.iter().map(Line::from).collect();
         serde_json::to_string(&told).expect("texts") + "\n"
     } else {
         actions.iter().map(|action| format!("{action}\n")).collect()
@@ -37,28 +54,48 @@ pub(crate) fn run(files: &[PathBuf; 2], json: bool) -> ExitCode {
     ExitCode::from(if actions.is_empty() { DONE } else { FAILURE })
 }
 
+/// What a switch has said that it runs.
+fn running(toml: String, workers: usize) -> Result<Topology, Told> {
+    // It may have no port, and more workers than a file could ask for with those that it has.
+    let words = Words { unread: true, ..Words::default() };
+    let cpus: Vec<_> = (0..CPUS_MAX).collect();
+    let mut topology = File::of_switch(toml).resolve(&words, &cpus)?;
+    topology.switch.workers = workers;
+    topology.workers_auto = false;
+    Ok(topology)
+}
+
 /// An action, for programs.
 #[derive(Serialize)]
 #[serde(tag = "action", rename_all = "lowercase")]
-enum Told {
+enum Line {
     Restart { setting: &'static str, old: String, new: String },
+    Set { setting: &'static str, old: String, new: String },
+    Adjust { port: String, old: String, new: String },
     Remove { port: String, old: String },
     Change { port: String, old: String, new: String },
     Add { port: String, new: String },
 }
 
-impl From<&Action> for Told {
-    fn from(action: &Action) -> Told {
+impl From<&Action> for Line {
+    fn from(action: &Action) -> Line {
         match action {
             Action::Restart { setting, old, new } => {
-                Told::Restart { setting, old: old.clone(), new: new.clone() }
+                Line::Restart { setting, old: old.clone(), new: new.clone() }
             }
-            Action::Remove(old) => Told::Remove { port: old.name.clone(), old: old.to_string() },
+            Action::Set { setting, old, new } => {
+                Line::Set { setting, old: old.clone(), new: new.clone() }
+            }
+            Action::Adjust { old, new } => {
+                let port = new.name.clone();
+                Line::Adjust { port, old: old.to_string(), new: new.to_string() }
+            }
+            Action::Remove(old) => Line::Remove { port: old.name.clone(), old: old.to_string() },
             Action::Change { old, new } => {
                 let port = new.name.clone();
-                Told::Change { port, old: old.to_string(), new: new.to_string() }
+                Line::Change { port, old: old.to_string(), new: new.to_string() }
             }
-            Action::Add(new) => Told::Add { port: new.name.clone(), new: new.to_string() },
+            Action::Add(new) => Line::Add { port: new.name.clone(), new: new.to_string() },
         }
     }
 }

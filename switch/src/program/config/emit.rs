@@ -1,34 +1,42 @@
-//! `uswitch config`: what would run, as a file that says the same.
+//! `uswitch config`: what runs, or would run, as a file that says the same.
 
 use uswitch::topology::{PortSpec, Topology};
 
-use super::read::SETTINGS;
+use super::read::{PERSIST, SETTINGS};
 
 /// The file of a topology. What it leaves to the machine (`auto`), it leaves.
 pub(crate) fn emit(topology: &Topology) -> String {
+    head(topology) + &topology.ports.iter().map(port).collect::<String>()
+}
+
+/// All of it but the ports.
+pub(crate) fn head(topology: &Topology) -> String {
     let said = topology.emit_settings();
     let mut text = String::new();
     for table in ["switch", "fdb"] {
-        text += &format!("[{table}]\n");
-        for (_, key, option, _) in SETTINGS.iter().filter(|(of, ..)| *of == table) {
-            let found = said.iter().find(|(name, _)| *name == option.trim_start_matches('-'));
+        let gap = if text.is_empty() { "" } else { "\n" };
+        text += &format!("{gap}[{table}]\n");
+        let here = SETTINGS.iter().filter(|(of, ..)| *of == table);
+        let here = here.map(|(_, key, option, _)| (*key, option.trim_start_matches('-')));
+        let persist = (table == "switch").then_some((PERSIST, PERSIST));
+        for (key, option) in here.chain(persist) {
+            let found = said.iter().find(|(name, _)| *name == option);
             text +=
                 &found.map(|(_, text)| format!("{key} = {}\n", value(text))).unwrap_or_default();
         }
-        text.push('\n');
     }
-    text + &topology.ports.iter().map(port).collect::<Vec<_>>().join("\n")
+    text
 }
 
-/// The table of one port.
-fn port(spec: &PortSpec) -> String {
+/// The table of one port, and the empty line before it.
+pub(crate) fn port(spec: &PortSpec) -> String {
     let (kind, words, options) = spec.emit();
     let words = match &*words {
         [] => "true".to_owned(),
         [word] => quoted(word),
         words => array(words.iter().map(|word| quoted(word))),
     };
-    let mut text = format!("[[port]]\n{} = {words}\n", kind.name);
+    let mut text = format!("\n[[port]]\n{} = {words}\n", kind.name);
     let mut done = Vec::new();
     for (name, _) in &options {
         if done.contains(name) {

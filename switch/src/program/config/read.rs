@@ -61,7 +61,7 @@ pub(super) const SETTINGS: &[(&str, &str, &str, Slot)] = &[
 const LISTS: &[&str] = &["cpus"];
 
 /// The key of `[switch]` that is a switch itself.
-const PERSIST: &str = "persist";
+pub(super) const PERSIST: &str = "persist";
 
 /// The tables that there are.
 const TABLES: &[&str] = &["switch", "fdb", "port"];

@@ -3,13 +3,13 @@
 
 use std::{
     env,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     ops::Range,
     process::ExitCode,
 };
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Fault, File};
 use crate::program::output::{self, FAILURE, USAGE};
@@ -106,11 +106,49 @@ impl Told {
         }
     }
 
+    /// For whoever asks from afar: as many as fit into about so many octets.
+    pub(crate) fn shown(&self, octets_max: usize) -> Vec<Shown> {
+        let mut octets = 0;
+        let shown = self.faults.iter().take(FAULTS_SHOWN_MAX).map(|fault| {
+            let JsonFault { file, line, column, message } = self.facts(fault);
+            let (file, message) = (file.map(str::to_owned), message.to_owned());
+            Shown { file, line, column, message, shown: self.render(fault, &Renderer::plain()) }
+        });
+        let fits = |fault: &Shown| {
+            octets += fault.message.len() + fault.shown.len();
+            octets <= octets_max
+        };
+        let mut shown: Vec<_> = shown.take_while(fits).collect();
+        if let more @ 1.. = self.faults.len() - shown.len() {
+            let message = format!("and {more} more");
+            shown.push(Shown { shown: message.clone(), message, ..Shown::default() });
+        }
+        shown
+    }
+
+    /// A line for each, of many the first.
+    pub(crate) fn sentences(&self) -> String {
+        let faults = self.faults.iter().take(FAULTS_SHOWN_MAX).map(|fault| {
+            let JsonFault { file, line, column, message } = self.facts(fault);
+            match (file, line, column) {
+                (Some(file), Some(line), Some(column)) => {
+                    format!("{file}:{line}:{column}: {}", output::one_line(message))
+                }
+                _ => output::one_line(message),
+            }
+        });
+        faults.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Whether the file could be read: then something is wrong with what it says.
+    pub(crate) fn was_read(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Tells a person, on standard error.
     pub(crate) fn show(&self) {
         let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
-        // There is nobody to tell that standard error is closed.
-        let _ = writeln!(io::stderr(), "{}", self.text(colours));
+        output::raw(&(self.text(colours) + "\n"));
     }
 
     /// Tells a person, and that nothing was done.
@@ -124,6 +162,24 @@ impl Told {
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(if self.file.is_some() { USAGE } else { FAILURE })
     }
+}
+
+/// One fault, for whoever asks a switch from afar.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Shown {
+    pub(crate) file: Option<String>,
+    pub(crate) line: Option<usize>,
+    pub(crate) column: Option<usize>,
+    pub(crate) message: String,
+    /// For a person, with the line and a caret.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) shown: String,
+}
+
+/// What [`Told::show`] writes, of these.
+pub(crate) fn show(faults: &[Shown]) -> String {
+    let texts: Vec<_> = faults.iter().map(|fault| fault.shown.clone() + "\n").collect();
+    texts.join("\n") + "\n"
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,9 @@
 //! What the control loop answers. It owns the plugs and the handle, so nothing here waits for
 //! anybody, and nothing is between: a request is done when it is answered.
 
+mod config;
+mod set;
+
 use std::{
     process,
     time::{Duration, Instant},
@@ -17,8 +20,9 @@ use uswitch::{
     topology::{Faults, PortKind, PortSpec, Topology, Words, check_twice},
 };
 
+pub(crate) use self::config::ConfigPage;
 use super::{
-    PAGE_OCTETS,
+    Event, PAGE_OCTETS,
     request::{Answer, Request},
 };
 use crate::program::open;
@@ -86,7 +90,7 @@ pub(crate) struct PortPage {
     pub(crate) next: Option<usize>,
 }
 
-/// The answer to `port.add`.
+/// The answer to `port.add` and `port.set`.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Told {
     pub(crate) told: Vec<String>,
@@ -123,17 +127,15 @@ pub(crate) struct Flushed {
 /// What the control loop lends for an answer.
 pub(crate) struct Steered<'a> {
     pub(crate) name: &'a str,
-    /// What was said at the start: a port that comes later has the same defaults.
-    pub(crate) words: &'a Words,
+    /// What it was told to be.
+    pub(crate) topology: &'a Topology,
     pub(crate) plugs: &'a mut Plugs,
     pub(crate) handle: &'a mut Handle<AnyPort>,
     pub(crate) started: Instant,
-    pub(crate) workers: usize,
-    pub(crate) fdb_size: usize,
     /// What has changed by it.
     pub(crate) changes: Vec<Change>,
-    /// The name of the plug that was taken out by it.
-    pub(crate) removed: Option<String>,
+    /// What was done for it beside that.
+    pub(crate) news: Vec<Event>,
 }
 
 impl Steered<'_> {
@@ -147,6 +149,9 @@ impl Steered<'_> {
             }
             Request::PortAdd { spec } => json(&self.add(spec)?),
             Request::PortDel { port } => json(&self.remove(port)?),
+            Request::PortSet { port, set } => json(&self.set(port, set)?),
+            Request::Config { from } => json(&self.config(*from)),
+            Request::Reload {} => Err("the control loop answers this itself".to_owned()),
             Request::FdbShow { port, from } => json(&self.fdb(port.as_deref(), *from)?),
             Request::FdbGet { mac } => json(&self.find(mac)?),
             Request::FdbFlush { port } => json(&self.flush(port.as_deref())?),
@@ -160,8 +165,11 @@ impl Steered<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: process::id(),
             elapsed_s: self.started.elapsed().as_secs_f64(),
-            workers: self.workers,
-            fdb: ShowFdb { used: self.handle.fdb().used(), size: self.fdb_size },
+            workers: self.topology.switch.workers,
+            fdb: ShowFdb {
+                used: self.handle.fdb().used(),
+                size: self.topology.switch.fdb.size as usize,
+            },
         }
     }
 
@@ -235,13 +243,14 @@ impl Steered<'_> {
         }
     }
 
-    /// Opens a port and plugs it in, with the defaults that were said at the start.
+    /// Opens a port and plugs it in, with the defaults that the others have.
     fn add(&mut self, spec: &str) -> Result<Told, String> {
+        let Topology { defaults, switch, .. } = self.topology;
         let words = Words {
             port: vec![spec.to_owned()],
-            mtu: self.words.mtu.clone(),
-            persist: self.words.persist,
-            fdb_size: Some(self.fdb_size.to_string()),
+            mtu: defaults.mtu.map(|mtu| mtu.to_string()),
+            persist: defaults.persist,
+            fdb_size: Some(switch.fdb.size.to_string()),
             ..Words::default()
         };
         let topology = Topology::resolve(&words, &[0]).map_err(|faults| lines(&faults))?;
@@ -251,7 +260,7 @@ impl Steered<'_> {
         if !faults.is_empty() {
             return Err(lines(&faults));
         }
-        open::open_more(self.plugs, &topology.ports, self.workers)
+        open::open_more(self.plugs, &topology.ports, switch.workers)
             .map_err(|failures| failures.join("\n"))?;
         match self.plugs.plug_in(self.handle) {
             Ok(changes) => {
@@ -269,19 +278,24 @@ impl Steered<'_> {
 
     fn remove(&mut self, name: &str) -> Result<PortPage, String> {
         if let Some(reports) = self.plugs.remove(name, self.handle) {
-            self.removed = Some(name.to_owned());
+            self.news.push(Event::removed(name));
             let ports = reports.iter().map(|report| self.tell(&Row::Departed(report))).collect();
             return Ok(PortPage { ports, next: None });
         }
+        Err(match self.plug_of(name) {
+            Some(plug) => format!(
+                "`{name}` is a client of `{plug}` and leaves when it likes; `{plug}` can be deleted"
+            ),
+            None => self.unknown(name),
+        })
+    }
+
+    /// The name of the plug of which this is a client.
+    fn plug_of(&self, name: &str) -> Option<&str> {
         let client = |(_, ports): &(&PortSpec, &[PortId])| {
             ports.iter().any(|port| self.handle.name(*port) == Some(name))
         };
-        match self.plugs.specs().find(client) {
-            Some((PortSpec { name: plug, .. }, _)) => Err(format!(
-                "`{name}` is a client of `{plug}` and leaves when it likes; `{plug}` can be deleted"
-            )),
-            None => Err(self.unknown(name)),
-        }
+        Some(&self.plugs.specs().find(client)?.0.name)
     }
 
     fn fdb(&self, port: Option<&str>, from: usize) -> Result<FdbPage, String> {

@@ -3,7 +3,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use uswitch::{plug::Change, switch};
+use uswitch::{plug::Change, switch, topology::PortSpec};
+
+use super::Applied;
 
 /// An event.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -19,6 +21,9 @@ pub(crate) struct Event {
     /// The station that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mac: Option<String>,
+    /// What was done, if the file was read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) applied: Option<Applied>,
     /// For people.
     pub(crate) text: String,
     /// Events before this one that were lost.
@@ -38,6 +43,36 @@ impl Event {
             text: format!("{port}: removed"),
             ..Event::default()
         }
+    }
+
+    /// The same because the file, read again, has it not, or has another of its name.
+    pub(crate) fn removed_for(port: &str, again: bool) -> Event {
+        let why = if again { "to come as the file has it" } else { "the file has it not" };
+        Event { text: format!("{port}: removed, {why}"), ..Event::removed(port) }
+    }
+
+    /// A port that stays was set to this.
+    pub(crate) fn set(spec: &PortSpec) -> Event {
+        let (port, quota) = (&spec.name, spec.quota);
+        let quota = quota.map_or("as any port's".to_owned(), |quota| quota.to_string());
+        Event {
+            event: "set".to_owned(),
+            port: Some(port.clone()),
+            text: format!("{port}: quota {quota}"),
+            ..Event::default()
+        }
+    }
+
+    /// The file was read again, and what differed was done.
+    pub(crate) fn applied(applied: &Applied) -> Event {
+        let (event, text) = ("applied".to_owned(), applied.to_string());
+        Event { event, applied: Some(applied.clone()), text, ..Event::default() }
+    }
+
+    /// The file was read again in vain.
+    pub(crate) fn refused(file: &str) -> Event {
+        let (event, text) = ("refused".to_owned(), format!("{file}: nothing was changed"));
+        Event { event, text, ..Event::default() }
     }
 
     /// The line, with its end.
@@ -103,5 +138,9 @@ mod tests {
         let line = Event::removed("tap0").line(1, 0);
         assert!(line.contains(r#""port":"tap0","text":"tap0: removed""#), "{line}");
         assert!(!line.contains("missed"), "{line}");
+        let applied = Applied { file: "x".into(), came: 2, ..Applied::default() };
+        let line = Event::applied(&applied).line(1, 0);
+        assert!(line.contains(r#""applied":{"file":"x","came":2,"#), "{line}");
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap().applied, Some(applied));
     }
 }

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::program::config::Shown;
+
 /// The version of the protocol. It changes when a request that was good before would be refused,
 /// or mean another thing; a key more in an answer is no change.
 pub(crate) const VERSION: u64 = 1;
@@ -40,6 +42,24 @@ pub(crate) enum Request {
         /// Its name.
         port: String,
     },
+    /// A port that stays becomes another.
+    #[serde(rename = "port.set")]
+    PortSet {
+        /// Its name.
+        port: String,
+        /// Options as behind `--port`: `quota=100`. `quota=default`: as if it had not been said.
+        set: Vec<String>,
+    },
+    /// What runs now, as a file.
+    #[serde(rename = "config")]
+    Config {
+        /// Where the answer before has ended.
+        #[serde(default)]
+        from: usize,
+    },
+    /// Reads its file again and does what differs.
+    #[serde(rename = "reload")]
+    Reload {},
     /// The learned addresses: those behind a port, or all.
     #[serde(rename = "fdb.show")]
     FdbShow {
@@ -132,7 +152,24 @@ pub(crate) fn answer_line(answer: &Answer) -> String {
     }
 }
 
-/// Reads such a line back.
+/// The line that refuses because of a file, with its end: what is wrong with it comes besides.
+pub(super) fn refusal_line(sentences: &str, faults: &[Shown]) -> String {
+    let sentences = Value::from(sentences);
+    let faults = serde_json::to_string(faults).expect("texts and numbers");
+    format!("{{\"v\":{VERSION},\"error\":{sentences},\"faults\":{faults}}}\n")
+}
+
+/// What is wrong with a file, by such a line; nothing, by any other.
+pub(crate) fn read_faults(line: &str) -> Vec<Shown> {
+    #[derive(Deserialize)]
+    struct Line {
+        #[serde(default)]
+        faults: Vec<Shown>,
+    }
+    serde_json::from_str(line).map_or_else(|_| Vec::new(), |Line { faults }| faults)
+}
+
+/// Reads an answer back.
 ///
 /// # Errors
 ///
@@ -165,6 +202,9 @@ mod tests {
             Request::PortShow { port: port.clone(), all: true, from: 7 },
             Request::PortAdd { spec: "tap:a\"\n\\,mtu=9000".to_owned() },
             Request::PortDel { port: "é".to_owned() },
+            Request::PortSet { port: "a".to_owned(), set: vec!["quota=1".to_owned()] },
+            Request::Config { from: 3 },
+            Request::Reload {},
             Request::FdbShow { port: port.clone(), from: 1 << 40 },
             Request::FdbGet { mac },
             Request::FdbFlush { port },

@@ -27,7 +27,7 @@ use uswitch::{port::unix::Bound, sys};
 use super::{
     Asked, CLIENTS_MAX, REQUESTS_MAX,
     client::Client,
-    request::{Answer, Refused, Request, answer_line},
+    request::{Refused, Request, answer_line},
 };
 
 /// How long nobody is taken in when the process has no descriptor left.
@@ -40,7 +40,7 @@ pub(super) struct Server {
     /// Who may connect beside root and our own user.
     pub(super) group: Option<Gid>,
     pub(super) requests: Sender<Asked>,
-    pub(super) answers: Receiver<(u64, Answer)>,
+    pub(super) answers: Receiver<(u64, String)>,
     pub(super) events: Receiver<String>,
     /// Rung when there is an answer or an event, or at the end.
     pub(super) bell: Arc<EventFd>,
@@ -78,10 +78,10 @@ impl Server {
         let now = Instant::now();
         loop {
             match self.answers.try_recv() {
-                Ok((number, answer)) => {
+                Ok((number, line)) => {
                     self.outstanding -= 1;
                     if let Some(client) = self.clients.get_mut(&number) {
-                        client.answer(&answer_line(&answer), now);
+                        client.answer(&line, now);
                     }
                 }
                 Err(TryRecvError::Empty) => break,

@@ -10,6 +10,7 @@ use uswitch::{
 };
 
 use crate::program::{
+    config::Shown,
     control::{Event, FdbRow, Flushed, PortRow, Show},
     output::one_line,
     report::{Status, about, columns, count, fold},
@@ -158,6 +159,17 @@ pub(super) fn flushed(flushed: &Flushed, json: bool) -> String {
 /// What was done, a sentence a line.
 pub(super) fn told(told: &[String], json: bool) -> String {
     if json { line(&told) } else { told.iter().map(|sentence| sentence.clone() + "\n").collect() }
+}
+
+/// A file, or an object with it.
+pub(super) fn config(toml: &str, json: bool) -> String {
+    if json { line(&serde_json::json!({ "toml": toml })) } else { toml.to_owned() }
+}
+
+/// What is wrong with a file, by the keys of `uswitch check -j`.
+pub(super) fn faults(faults: &[Shown]) -> String {
+    let plain = |fault: &Shown| Shown { shown: String::new(), ..fault.clone() };
+    line(&faults.iter().map(plain).collect::<Vec<_>>())
 }
 
 /// What SIGUSR1 prints, from answers.

@@ -1,0 +1,85 @@
+//! What came of reading the file again: an answer, an event and a line of the log.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uswitch::topology::Action;
+
+/// What was done.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Applied {
+    /// The file.
+    pub(crate) file: String,
+    /// Ports that were not there.
+    pub(crate) came: usize,
+    /// Ports that are there no more.
+    pub(crate) removed: usize,
+    /// Ports that are now another, or were set.
+    pub(crate) changed: usize,
+    /// Settings of the switch: `ageing: 300 -> 10`.
+    pub(crate) set: Vec<String>,
+}
+
+impl Applied {
+    /// What is done when these actions are.
+    pub(crate) fn of(file: &str, actions: &[Action]) -> Applied {
+        let mut applied = Applied { file: file.to_owned(), ..Applied::default() };
+        for action in actions {
+            match action {
+                Action::Add(_) => applied.came += 1,
+                Action::Remove(_) => applied.removed += 1,
+                Action::Change { .. } | Action::Adjust { .. } => applied.changed += 1,
+                Action::Set { setting, old, new } | Action::Restart { setting, old, new } => {
+                    applied.set.push(format!("{setting}: {old} -> {new}"));
+                }
+            }
+        }
+        applied
+    }
+
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers")
+    }
+}
+
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Applied { file, came, removed, changed, set } = self;
+        let counts = [(came, "in"), (removed, "out"), (changed, "changed")];
+        let ports = |(count, what): &(&usize, &str)| match **count {
+            1 => format!("1 port {what}"),
+            count => format!("{count} ports {what}"),
+        };
+        let done = counts.iter().filter(|(count, _)| **count > 0).map(ports);
+        let done: Vec<_> = done.chain(set.iter().cloned()).collect();
+        match &*done {
+            [] => write!(f, "{file}: applied, nothing differs"),
+            done => write!(f, "{file}: applied, {}", done.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_action_is_counted_and_told() {
+        let spec = |text: &str| text.parse().unwrap();
+        let ends = || ("300".to_owned(), "10".to_owned());
+        let (old, new) = ends();
+        let actions = [
+            Action::Set { setting: "ageing", old, new },
+            Action::Adjust { old: spec("a"), new: spec("a,quota=1") },
+            Action::Remove(spec("b")),
+            Action::Change { old: spec("c"), new: spec("c,mtu=1400") },
+            Action::Add(spec("d")),
+            Action::Add(spec("e")),
+        ];
+        let applied = Applied::of("x.toml", &actions);
+        let told = "x.toml: applied, 2 ports in, 1 port out, 2 ports changed, ageing: 300 -> 10";
+        assert_eq!(applied.to_string(), told);
+        assert_eq!(serde_json::from_str::<Applied>(&applied.json()).unwrap(), applied);
+        assert_eq!(Applied::of("y", &[]).to_string(), "y: applied, nothing differs");
+    }
+}
