@@ -1,4 +1,5 @@
-//! SIGHUP on the real program: what differs in its file is done, and nothing else is touched.
+//! SIGHUP and `uswitch reload` on the real program: what differs in its file is done, and nothing
+//! else is touched.
 
 use std::{fs, process::Command, thread};
 
@@ -16,7 +17,7 @@ use crate::lab::{PATIENCE, eventually, silence};
 /// Frames on their way at a time: fewer than the queue of a TAP holds.
 const WINDOW: u64 = 32;
 /// How often the file changes and changes back.
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 5;
 
 /// The ports that stay.
 const STAY: &str = "[[port]]\ntap = \"tap0\"\n[[port]]\ntap = \"tap1\"\n";
@@ -38,18 +39,30 @@ impl Lab {
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$@\" 3>&1 1>&2 2>told", "sh"]).arg(program());
         command.args(["run", "-c", "lab.toml", "--quiet", "--json", "--ready-fd", "3"]);
-        command.arg("--no-control");
-        command.current_dir(folder.path());
+        command.env("USWITCH_RUNTIME_DIR", folder.path()).current_dir(folder.path());
         let program = namespace.run(|| Program::start(command)).unwrap();
         Lab { namespace, folder, program }
     }
 
     fn reload(&self, text: &str) {
+        self.write(text);
+        self.program.signal("-HUP");
+    }
+
+    /// The same by the control socket: it is done when this returns.
+    fn steer(&self, text: &str) {
+        self.write(text);
+        let mut command = Command::new(program());
+        command.arg("reload").env("USWITCH_RUNTIME_DIR", self.folder.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+
+    fn write(&self, text: &str) {
         // In one step, so that it is never read half written.
         let at = |name: &str| self.folder.path().join(name);
         fs::write(at("new"), text).unwrap();
         fs::rename(at("new"), at("lab.toml")).unwrap();
-        self.program.signal("-HUP");
     }
 
     fn told(&self) -> String {
@@ -90,7 +103,11 @@ fn ports_that_stay_lose_no_frame_while_others_come_and_go() {
         return;
     }
     let more = format!("{STAY}[[port]]\ntap = \"more\"\n[[port]]\ntap = \"more2\"\nmtu = 1400\n");
-    let changed = more.replace("1400", "1300");
+    // Quotas of the table and of a port that stays, too, and what else can be set.
+    let settings =
+        "[switch]\ngroup-forward = \"wire\"\nbusy-poll = 20\n[fdb]\nageing = 60\nquota = 9\n";
+    let quota = |text: &str| text.replace("\"tap1\"\n", "\"tap1\"\nquota = 7\n");
+    let changed = settings.to_owned() + &quota(&more.replace("1400", "1300"));
     let lab = Lab::start(STAY);
     let (from, mut to) = (lab.socket("tap0"), lab.socket("tap1"));
     // Both are learned.
@@ -107,6 +124,12 @@ fn ports_that_stay_lose_no_frame_while_others_come_and_go() {
                 eventually("the port changes", || mtu() == Some(1300));
                 lab.reload(STAY);
                 eventually("the ports go", || !lab.has("more") && !lab.has("more2"));
+                lab.steer(&more);
+                assert!(lab.has("more") && lab.has("more2"));
+                lab.steer(&changed);
+                assert_eq!(mtu(), Some(1300));
+                lab.steer(STAY);
+                assert!(!lab.has("more") && !lab.has("more2"));
             }
         });
         let frames = number_frames(&from, &mut to, || turning.is_finished());
@@ -125,8 +148,8 @@ fn ports_that_stay_lose_no_frame_while_others_come_and_go() {
         let count = port("tap1").get(counter).and_then(Value::as_u64).unwrap_or(0);
         assert_eq!(count, 0, "{counter}: {report}");
     }
-    assert_eq!(ports.iter().filter(|port| port["name"] == "more").count(), ROUNDS);
-    assert_eq!(ports.iter().filter(|port| port["name"] == "more2").count(), 2 * ROUNDS);
+    assert_eq!(ports.iter().filter(|port| port["name"] == "more").count(), 2 * ROUNDS);
+    assert_eq!(ports.iter().filter(|port| port["name"] == "more2").count(), 4 * ROUNDS);
 }
 
 #[test]
@@ -143,8 +166,8 @@ fn what_cannot_be_done_changes_nothing() {
         // The one that fails needs the device of the one that goes: that is put back.
         (&format!("{other}packet = \"tap1\"\nname = \"tap0\"\nnetns = \"nobody\""), "tap0: "),
         (&format!("{other}packet = \"tap1\"\n"), "tap1: "),
-        (&format!("[switch]\ngroup-forward = \"wire\"\n{STAY}"), "group-forward: standard -> wire"),
-        (&format!("[fdb]\nageing = 7\n{STAY}{other}tap = \"x\""), "ageing: 300 -> 7"),
+        (&format!("[fdb]\nsize = 128\n{STAY}"), "fdb-size: 65536 -> 128 (takes a restart)"),
+        (&format!("[fdb]\nsize = 64\nageing = 7\n{STAY}{other}tap = \"x\""), "65536 -> 64"),
     ];
     let mut lab = Lab::start(STAY);
     let mut told = 0;
