@@ -34,7 +34,7 @@ impl<'a> Dry<'a> {
         let learn = self.fdb.would_learn(place, port, now);
         // Who is not learned is known nowhere afterwards, wherever he was known before.
         let known = match learn {
-            Learn::Known | Learn::New | Learn::Moved { .. } => self.fdb.ageing > 0,
+            Learn::Known | Learn::New | Learn::Moved { .. } => self.fdb.settings.ageing() > 0,
             Learn::Quota | Learn::Full => false,
         };
         self.learned.set(Some((place, known.then_some(port))));
