@@ -4,9 +4,9 @@
 //! **Parts.** A power of two of buckets, each one cache line of five slots; a slot is a word (64
 //! bits) and an age (the tick at which its station was last heard). A key (12 bits VLAN, 48 bits
 //! address) goes through a secret permutation of 60-bit numbers: strangers choose the addresses.
-//! The upper bits of the result are the first bucket, the lower 50 are kept in the word, so
-//! nothing of the key is lost and the word holds the whole truth: occupied, key, port. There is
-//! no second word that a reader could catch half changed: **no torn read can name another
+//! The upper bits of the result are the first bucket, the lower 49 are kept in the word, so
+//! nothing of the key is lost and the word holds the whole truth: occupied, static, key, port.
+//! There is no second word that a reader could catch half changed: **no torn read can name another
 //! station's port.** A key that finds its first bucket full goes to the second one, which depends
 //! on the lower bits. With two entries a bucket at the most, on average, 2 % do.
 //!
@@ -24,15 +24,18 @@
 //!    again meanwhile, a live entry is lost: a flood, and it is learned again.
 //! 5. After a new entry, a full fence, then a second look at both buckets. Of two workers that put
 //!    the same key into two slots at least one sees the other (each wrote, then fenced, then
-//!    read). The key stays in its first place, all others are removed, whosever they are.
+//!    read). A static entry stays, or else the first; all others are removed, whosever they are.
+//! 6. Learning swaps no word that says static, nor does a sweep or a flush. Its age is
+//!    when its station was heard from its port and decides nothing, so one stored late (rule 2)
+//!    does no harm.
 //!
 //! **Limits.** `size` entries, a quota for each port, a reserve that nobody else can take: see
 //! `shares.rs`. An address beyond them is not learned but flooded, nobody's entry evicted for it.
 //! Ageing time and quotas may change while frames flow: `settings.rs`.
 //!
 //! **Ugly.** Both buckets of a key may be full while others are empty: [`Learn::Full`], for less
-//! than one address in a thousand at capacity. An unknown address costs two cache lines. A
-//! static entry, when needed, is an age that no tick has (`u32::MAX`), for learn and sweep to heed.
+//! than one address in a thousand at capacity. An unknown address costs two cache lines, a frame
+//! from a station with a static entry a call and a second look at one (`statics.rs`).
 //!
 //! **Why this one.** `cargo bench -p uswitch-benches --bench fdb`, one worker, 1 k, 64 k and 1 M
 //! stations, times relative to this table's (10, 13 and 50-64 ns a frame): sharded locks 1.1, 1.8,
@@ -42,19 +45,23 @@
 mod atomic;
 mod bucket;
 mod dry;
+mod entries;
 mod place;
 mod settings;
 mod shares;
+mod statics;
 
 use std::time::Duration;
 
 use atomic::{Ordering, fence};
-use bucket::{Bucket, KEY, SECOND, Slot, key_of, port_of, remainder_of, with_port};
+use bucket::{Bucket, KEY, SECOND, Slot, is_static, key_of, port_of, with_port};
 pub use dry::Dry;
+pub use entries::Entry;
 use place::{KEY_BITS, Permutation, REMAINDER_BITS};
 pub use place::{Place, Seed};
 use settings::Settings;
 use shares::Shares;
+pub use statics::{FDB_STATIC_MAX, Refused};
 
 use crate::{frame::Mac, port::PortId, sys};
 
@@ -149,19 +156,8 @@ pub enum Learn {
     /// Not learned: the table is full, or both places that the station could have are. If it was
     /// known behind another port, it no longer is.
     Full,
-}
-
-/// A line of the table, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The VLAN, 0 if the bridge does not mind them.
-    pub vlan: u16,
-    /// The station's address.
-    pub mac: Mac,
-    /// The port behind which it is.
-    pub port: PortId,
-    /// For how long it has been silent, in whole ticks.
-    pub age: Duration,
+    /// Not learned: a static entry says that the station is behind another port.
+    Static,
 }
 
 /// The fewest buckets: they tell apart those bits of a place for which a word has no room.
@@ -230,7 +226,8 @@ impl Fdb {
         self.learn_slowly(place, port, now)
     }
 
-    /// The port behind which the station was heard last, if that was within the ageing time.
+    /// The port behind which the station is by a static entry, or was heard last, if that was
+    /// within the ageing time.
     #[inline]
     pub fn lookup(&self, place: Place, now: Tick) -> Option<PortId> {
         let key = key_of(place);
@@ -253,14 +250,20 @@ impl Fdb {
     /// expires.
     pub fn detach(&self, port: PortId) {
         self.shares.detach(port);
-        self.flush(Some(port));
+        self.forget_all(Some(port), true);
     }
 
-    /// Forgets all stations behind this port, or behind all ports.
+    /// Forgets all stations that were learned behind this port, or behind all ports.
     pub fn flush(&self, port: Option<PortId>) {
+        self.forget_all(port, false);
+    }
+
+    /// Forgets what was learned, and also what was said.
+    fn forget_all(&self, port: Option<PortId>, statics: bool) {
         for slot in self.buckets.iter().flat_map(Bucket::slots) {
             let word = slot.word();
-            if word != 0 && port.is_none_or(|port| port_of(word) == port) {
+            let wanted = word != 0 && (statics || !is_static(word));
+            if wanted && port.is_none_or(|port| port_of(word) == port) {
                 self.remove(slot, word);
             }
         }
@@ -272,34 +275,12 @@ impl Fdb {
         self.buckets.iter().flat_map(Bucket::slots).filter(|&slot| self.purge(slot, now)).count()
     }
 
-    /// The entries that have not expired, in no order. One that moves or changes while the
-    /// iterator passes is seen before or after, or not at all.
-    pub fn entries(&self, now: Tick) -> impl Iterator<Item = Entry> {
-        self.entries_from(0, now).map(|(_, entry)| entry)
-    }
-
-    /// The same from the bucket with this number on, each with the number of its bucket, which
-    /// only grows: for who takes the table bucket by bucket, with pauses.
-    pub fn entries_from(&self, bucket: usize, now: Tick) -> impl Iterator<Item = (usize, Entry)> {
-        let buckets = self.buckets.get(bucket..).unwrap_or_default();
-        // In this order: there may be no number behind the last.
-        let slots = buckets.iter().map(Bucket::slots).zip(bucket..).map(|(slots, b)| (b, slots));
-        slots.flat_map(|(bucket, slots)| slots.map(move |slot| (bucket, slot))).filter_map(
-            move |(bucket, slot)| {
-                // Rule 3: first the age.
-                let (age, word) = (slot.age(), slot.word());
-                let live = word != 0 && !self.is_expired(age, now);
-                live.then(|| (bucket, self.entry(bucket, word, now.since(age))))
-            },
-        )
-    }
-
-    /// Entries in the table, those included that have expired and were not removed yet.
+    /// Learned entries, those included that have expired and were not removed yet.
     pub fn used(&self) -> usize {
         self.shares.used()
     }
 
-    /// Entries of one port, counted in the same way.
+    /// Learned entries of one port, counted in the same way.
     pub fn used_by(&self, port: PortId) -> usize {
         self.shares.used_by(port)
     }
@@ -308,6 +289,9 @@ impl Fdb {
     #[cold]
     #[inline(never)]
     fn learn_slowly(&self, place: Place, port: PortId, now: Tick) -> Learn {
+        if self.is_static_here(place, port, now) {
+            return Learn::Known;
+        }
         loop {
             let Some((slot, word)) = self.find(place) else {
                 return self.insert(place, port, now);
@@ -329,7 +313,12 @@ impl Fdb {
             if now.since(age) > 0 {
                 slot.set_age(now);
             }
-            return Some(if expired { Learn::New } else { Learn::Known });
+            let new = expired && !is_static(word);
+            return Some(if new { Learn::New } else { Learn::Known });
+        }
+        // IEEE 802.1Q-2018, 8.7 and 8.8.1: what a static filtering entry says, no frame changes.
+        if is_static(word) {
+            return Some(Learn::Static);
         }
         if let Err(refusal) = self.shares.take(port) {
             // The station is not where its entry says: better no entry than a wrong one. If the
@@ -371,18 +360,27 @@ impl Fdb {
         Learn::Full
     }
 
-    /// Rule 5: leaves of several entries for one station the first.
+    /// Rule 5: leaves of several entries for one station the static one, or the first.
     fn settle(&self, place: Place) {
         // Pairs with the same fence of whoever has just put the same key into another slot.
         fence(Ordering::SeqCst);
         loop {
-            let mut settled = true;
+            let (mut settled, mut kept) = (true, None);
             let found = self.slots(place).filter_map(|(second, slot)| {
                 let word = slot.word();
                 (word & KEY == key_of(place) | second).then_some((slot, word))
             });
-            for (slot, word) in found.skip(1) {
-                settled &= self.remove(slot, word);
+            for (slot, word) in found {
+                let Some(first) = kept else {
+                    kept = Some((slot, word));
+                    continue;
+                };
+                let says = |entry: (Slot<'_>, u64)| is_static(entry.1);
+                let better = says((slot, word)) && !says(first);
+                let (stays, goes) =
+                    if better { ((slot, word), first) } else { (first, (slot, word)) };
+                kept = Some(stays);
+                settled &= self.remove(goes.0, goes.1);
             }
             if settled {
                 return;
@@ -409,7 +407,7 @@ impl Fdb {
     fn use_slot(&self, slot: Slot<'_>, key: u64, now: Tick) -> Option<Option<PortId>> {
         // Rule 3: first the age.
         let (age, word) = (slot.age(), slot.word());
-        let live = !self.is_expired(age, now);
+        let live = !self.is_expired(age, now) || is_static(word);
         (word & KEY == key).then(|| live.then(|| port_of(word)))
     }
 
@@ -417,14 +415,15 @@ impl Fdb {
     fn purge(&self, slot: Slot<'_>, now: Tick) -> bool {
         // Rule 4: first the word.
         let word = slot.word();
-        word != 0 && self.is_expired(slot.age(), now) && self.remove(slot, word)
+        let may = word != 0 && !is_static(word);
+        may && self.is_expired(slot.age(), now) && self.remove(slot, word)
     }
 
     /// Empties a slot if it still holds this word, and says whether it did.
     fn remove(&self, slot: Slot<'_>, word: u64) -> bool {
         let removed = slot.swap(word, 0);
         if removed {
-            self.shares.give(port_of(word));
+            self.give_back(word);
         }
         removed
     }
@@ -462,19 +461,10 @@ impl Fdb {
         &self.buckets[index & (self.buckets.len() - 1)]
     }
 
+    /// Whether a station that was heard then is forgotten by now.
     #[inline]
-    fn is_expired(&self, age: Tick, now: Tick) -> bool {
+    pub fn is_expired(&self, age: Tick, now: Tick) -> bool {
         now.since(age) >= self.settings.ageing()
-    }
-
-    /// Reads an entry back from its word and the bucket in which it is.
-    fn entry(&self, bucket: usize, word: u64, elapsed: i32) -> Entry {
-        let remainder = remainder_of(word);
-        let distance = if word & SECOND == 0 { 0 } else { self.distance(remainder) };
-        let place = Place::from_parts(bucket ^ distance, self.shift, remainder);
-        let (vlan, mac) = self.permutation.station(place);
-        let ticks = u64::from(elapsed.max(0).unsigned_abs());
-        Entry { vlan, mac, port: port_of(word), age: Duration::from_millis(ticks * Tick::MILLIS) }
     }
 }
 
@@ -833,6 +823,13 @@ mod tests {
                         fdb.lookup(place, now);
                         match random.below(2000) {
                             0 => drop(fdb.sweep(now)),
+                            // One thread says what is static, as the control plane does.
+                            3 if worker == 0 => {
+                                let _ = fdb.add_static(place, port(3), now);
+                            }
+                            4 if worker == 0 => {
+                                let _ = fdb.forget(place);
+                            }
                             1 => fdb.flush(Some(port(worker as usize))),
                             2 => fdb.attach(port(worker as usize), Some(100)),
                             _ => {}
@@ -848,6 +845,10 @@ mod tests {
         assert_sound(fdb);
         fdb.flush(None);
         assert_eq!(fdb.used(), 0);
+        for entry in fdb.entries(Tick(0)) {
+            let _ = fdb.forget(fdb.place(entry.vlan, entry.mac));
+        }
+        assert_eq!(fdb.entries(Tick(0)).count() + fdb.statics(), 0);
         // The whole table can be had again: nothing has leaked.
         let learned = (0..1000).map(|number| {
             fdb.learn(fdb.place(9, mac(number)), port((number % 4) as usize), Tick(0))
@@ -888,20 +889,21 @@ mod check {
     /// Whatever happened before, the counts must be those of the words, and no station twice.
     pub(super) fn assert_sound(fdb: &Fdb) {
         let slots = fdb.buckets.iter().flat_map(Bucket::slots);
-        let words = slots.filter(|slot| slot.word() != 0).count();
+        let words = slots.map(Slot::word).filter(|word| *word != 0);
+        let (statics, words): (Vec<_>, Vec<_>) = words.partition(|word| is_static(*word));
         let mut counts = HashMap::new();
         let mut stations = HashSet::new();
         for (index, bucket) in fdb.buckets.iter().enumerate() {
             for slot in bucket.slots().filter(|slot| slot.word() != 0) {
                 let entry = fdb.entry(index, slot.word(), 0);
-                *counts.entry(entry.port).or_default() += 1;
+                *counts.entry(entry.port).or_default() += usize::from(!entry.is_static);
                 assert!(stations.insert((entry.vlan, entry.mac)), "{entry:?} is there twice");
                 let place = fdb.place(entry.vlan, entry.mac);
                 let second = place.bucket(fdb.shift) ^ fdb.distance(place.remainder());
                 assert!(index == place.bucket(fdb.shift) || index == second);
             }
         }
-        assert_eq!(fdb.used(), words);
+        assert_eq!((fdb.used(), fdb.statics()), (words.len(), statics.len()));
         assert!(fdb.shares.is_balanced());
         for (port, count) in counts {
             assert_eq!(fdb.used_by(port), count, "{port:?}");
@@ -1102,6 +1104,93 @@ mod loom_tests {
                 |fdb| assert_eq!(fdb.sweep(NOW), 0),
             );
             assert_eq!(fdb.lookup(place(&fdb, 1), NOW), Some(port(0)));
+        });
+    }
+
+    #[test]
+    fn static_entry_stays_whatever_is_learned_while_it_is_said() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            both(
+                &fdb,
+                |fdb| fdb.learn(place(fdb, 1), port(0), NOW),
+                |fdb| fdb.add_static(place(fdb, 1), port(1), NOW).unwrap(),
+            );
+            assert_eq!(fdb.lookup(place(&fdb, 1), LATER), Some(port(1)));
+            assert_eq!((fdb.used(), fdb.statics()), (0, 1));
+            fdb.forget(place(&fdb, 1));
+        });
+    }
+
+    #[test]
+    fn static_entry_stays_where_the_first_slot_is_emptied_meanwhile() {
+        explore(2, 4, |fdb| {
+            // The worker may meet an empty slot before the one that the static entry takes.
+            fdb.learn(place(&fdb, 2), port(1), NOW);
+            both(
+                &fdb,
+                |fdb| {
+                    fdb.flush(Some(port(1)));
+                    fdb.learn(place(fdb, 1), port(0), NOW);
+                },
+                |fdb| fdb.add_static(place(fdb, 1), port(1), NOW).unwrap(),
+            );
+            assert_eq!(fdb.lookup(place(&fdb, 1), LATER), Some(port(1)));
+            assert_eq!((fdb.used(), fdb.statics()), (0, 1));
+            fdb.forget(place(&fdb, 1));
+        });
+    }
+
+    #[test]
+    fn station_is_known_all_the_while_its_entry_becomes_a_static_one() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            fdb.learn(place(&fdb, 1), port(0), NOW);
+            both(
+                &fdb,
+                |fdb| {
+                    let first = fdb.lookup(place(fdb, 1), NOW).expect("it is always known");
+                    let second = fdb.lookup(place(fdb, 1), NOW).expect("it is always known");
+                    assert!(first <= second, "it does not move back");
+                },
+                |fdb| fdb.add_static(place(fdb, 1), port(1), NOW).unwrap(),
+            );
+            assert_eq!((fdb.used(), fdb.statics()), (0, 1));
+            fdb.forget(place(&fdb, 1));
+        });
+    }
+
+    #[test]
+    fn static_entry_outlives_a_sweep_and_a_learn_over_the_quota() {
+        explore(INTERRUPTIONS, 1, |fdb| {
+            fdb.learn(place(&fdb, 1), port(0), NOW);
+            fdb.learn(place(&fdb, 2), port(1), LATER);
+            both(
+                &fdb,
+                |fdb| {
+                    fdb.sweep(LATER);
+                    fdb.learn(place(fdb, 1), port(1), LATER);
+                },
+                |fdb| fdb.add_static(place(fdb, 1), port(0), NOW).unwrap(),
+            );
+            assert_eq!(fdb.lookup(place(&fdb, 1), LATER), Some(port(0)));
+            assert_eq!(fdb.statics(), 1);
+            fdb.forget(place(&fdb, 1));
+        });
+    }
+
+    #[test]
+    fn static_entry_that_is_deleted_while_its_station_is_heard_leaves_no_debt() {
+        explore(INTERRUPTIONS, 4, |fdb| {
+            fdb.add_static(place(&fdb, 1), port(0), NOW).unwrap();
+            both(
+                &fdb,
+                |fdb| {
+                    let learned = fdb.learn(place(fdb, 1), port(1), LATER);
+                    assert!(matches!(learned, Learn::Static | Learn::New), "{learned:?}");
+                },
+                |fdb| assert!(fdb.forget(place(fdb, 1)).is_some()),
+            );
+            assert_eq!(fdb.statics(), 0);
+            assert_ne!(fdb.lookup(place(&fdb, 1), LATER), Some(port(0)));
         });
     }
 

@@ -74,6 +74,8 @@ counters! {
     LearnQuota = "learn_quota",
     /// Frames whose source was not learned: the table is full (dot1dTpLearnedEntryDiscards).
     LearnFull = "learn_full",
+    /// Frames whose source was not learned: a static entry says that it is behind another port.
+    LearnStatic = "learn_static",
     /// Dropped: shorter than an Ethernet header.
     RxRunt = "rx_runt",
     /// Dropped: the source is a group address, which no station has.

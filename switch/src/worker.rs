@@ -210,6 +210,7 @@ fn decide<T: Tx>(
             }
             Some(Learn::Quota) => tally.add(Counter::LearnQuota, 1),
             Some(Learn::Full) => tally.add(Counter::LearnFull, 1),
+            Some(Learn::Static) => tally.add(Counter::LearnStatic, 1),
         }
         match decision.verdict.among(others) {
             Verdict::Flood => {

@@ -139,6 +139,7 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/fdb.rs", "Fdb::use_slot"),
     ("switch/src/fdb/bucket.rs", "Bucket::find"),
     ("switch/src/fdb/settings.rs", "Settings::ageing"),
+    ("switch/src/fdb/statics.rs", "Fdb::is_static_here"),
     ("switch/src/fdb/shares.rs", "Shares::take"),
     ("switch/src/port/datagram.rs", "DatagramRx::recv"),
     ("switch/src/port/datagram.rs", "DatagramTx::write"),

@@ -75,17 +75,19 @@ impl Slot<'_> {
     }
 }
 
-// A word, from the top: occupied, in its second bucket, port, remainder of the place. An empty
-// slot is 0.
+// A word, from the top: occupied, in its second bucket, static, port, remainder of the place. An
+// empty slot is 0.
 const OCCUPIED: u64 = 1 << 63;
 /// The flag of an entry in its second bucket.
 pub(super) const SECOND: u64 = 1 << 62;
+/// The flag of an entry that was not learned and does not age.
+pub(super) const STATIC: u64 = 1 << 61;
 const PORT_SHIFT: u32 = REMAINDER_BITS;
 const PORT: u64 = (PORTS_MAX as u64 - 1) << PORT_SHIFT;
 /// The bits of a word that say whose it is, the bucket given.
-pub(super) const KEY: u64 = !PORT;
+pub(super) const KEY: u64 = !(PORT | STATIC);
 
-const _: () = assert!(PORTS_MAX.is_power_of_two() && PORT < SECOND);
+const _: () = assert!(PORTS_MAX.is_power_of_two() && PORT < STATIC);
 
 /// The word of a station, less the port, in its first bucket.
 #[inline]
@@ -93,6 +95,7 @@ pub(super) fn key_of(place: Place) -> u64 {
     OCCUPIED | place.remainder()
 }
 
+/// The word of a station's learned entry behind this port.
 #[inline]
 pub(super) fn with_port(word: u64, port: PortId) -> u64 {
     word & KEY | (port.index() as u64) << PORT_SHIFT
@@ -101,6 +104,10 @@ pub(super) fn with_port(word: u64, port: PortId) -> u64 {
 #[inline]
 pub(super) fn port_of(word: u64) -> PortId {
     PortId::new(((word & PORT) >> PORT_SHIFT) as usize)
+}
+
+pub(super) fn is_static(word: u64) -> bool {
+    word & STATIC != 0
 }
 
 pub(super) fn remainder_of(word: u64) -> u64 {

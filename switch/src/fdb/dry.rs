@@ -8,7 +8,10 @@
 
 use std::{cell::Cell, time::Duration};
 
-use super::{Entry, Fdb, Learn, Place, Tick, bucket::port_of};
+use super::{
+    Entry, Fdb, Learn, Place, Tick,
+    bucket::{is_static, port_of},
+};
 use crate::port::PortId;
 
 /// Slots in which one station may be.
@@ -32,12 +35,15 @@ impl<'a> Dry<'a> {
     /// What [`Fdb::learn`] would say.
     pub fn learn(&self, place: Place, port: PortId, now: Tick) -> Learn {
         let learn = self.fdb.would_learn(place, port, now);
-        // Who is not learned is known nowhere afterwards, wherever he was known before.
-        let known = match learn {
-            Learn::Known | Learn::New | Learn::Moved { .. } => self.fdb.settings.ageing() > 0,
-            Learn::Quota | Learn::Full => false,
-        };
-        self.learned.set(Some((place, known.then_some(port))));
+        self.learned.set(match learn {
+            // The table says it already.
+            Learn::Known | Learn::Static => None,
+            Learn::New | Learn::Moved { .. } => {
+                Some((place, (self.fdb.settings.ageing() > 0).then_some(port)))
+            }
+            // Who is not learned is known nowhere afterwards, wherever he was known before.
+            Learn::Quota | Learn::Full => Some((place, None)),
+        });
         learn
     }
 
@@ -66,7 +72,11 @@ impl Fdb {
         let from = port_of(word);
         let expired = self.is_expired(slot.age(), now);
         if from == port {
-            return if expired { Learn::New } else { Learn::Known };
+            let new = expired && !is_static(word);
+            return if new { Learn::New } else { Learn::Known };
+        }
+        if is_static(word) {
+            return Learn::Static;
         }
         match self.shares.would_take(port, &[]) {
             Err(refusal) => refusal,
@@ -85,7 +95,7 @@ impl Fdb {
             let word = slot.word();
             if word == 0 {
                 room = true;
-            } else if self.is_expired(slot.age(), now) {
+            } else if !is_static(word) && self.is_expired(slot.age(), now) {
                 given[count] = port_of(word);
                 count += 1;
                 room = true;
@@ -107,8 +117,14 @@ impl Fdb {
         let same = self.find(place).is_some_and(|(_, found)| found == word);
         let elapsed = u64::from(now.since(age).max(0).unsigned_abs());
         let age_of = Duration::from_millis(elapsed * Tick::MILLIS);
-        let live = same && !self.is_expired(age, now);
-        live.then(|| Entry { vlan, mac, port: port_of(word), age: age_of })
+        let live = same && (!self.is_expired(age, now) || is_static(word));
+        live.then(|| Entry {
+            vlan,
+            mac,
+            port: port_of(word),
+            age: age_of,
+            is_static: is_static(word),
+        })
     }
 }
 
@@ -127,6 +143,14 @@ mod tests {
         let fdb = Fdb::new(&FdbConfig { size: FDB_SIZE_MIN, quota, ageing, seed });
         (0..ports).for_each(|index| fdb.attach(port(index), None));
         fdb
+    }
+
+    /// Static entries for some of the stations that are heard.
+    fn say_some(fdb: &Fdb, ports: usize) {
+        for number in 0..4 {
+            let place = fdb.place(0, mac(30 * number));
+            fdb.add_static(place, port(number as usize % ports), Tick(0)).unwrap();
+        }
     }
 
     fn entries(fdb: &Fdb, now: Tick) -> Vec<Entry> {
@@ -173,17 +197,18 @@ mod tests {
             steps in proptest::collection::vec((0..8usize, 0..160u64, 0..3u32), 1..600),
         ) {
             let fdb = table(ports, quota);
+            say_some(&fdb, ports);
             let mut now = 0;
             for (index, number, ticks) in steps {
                 now += ticks / 2;
                 let (port, now) = (port(index % ports), Tick(now));
                 let place = fdb.place(0, mac(number));
-                let before = (fdb.used(), entries(&fdb, now));
+                let before = (fdb.used(), fdb.entry_of(place, now));
                 let would = fdb.would_learn(place, port, now);
                 let dry = Dry::new(&fdb);
                 prop_assert_eq!(dry.learn(place, port, now), would);
                 let found = dry.lookup(place, now);
-                prop_assert_eq!(&(fdb.used(), entries(&fdb, now)), &before);
+                prop_assert_eq!((fdb.used(), fdb.entry_of(place, now)), before);
                 prop_assert_eq!(would, fdb.learn(place, port, now));
                 prop_assert_eq!(found, fdb.lookup(place, now));
                 let entry = fdb.entry_of(place, now);
@@ -196,13 +221,19 @@ mod tests {
     #[test]
     fn everything_that_can_be_learned_was_foreseen_once() {
         // What the one above draws is worth nothing if it never comes to this.
-        let (mut seen, fdb) = ([0u32; 5], table(6, 30));
+        let (mut seen, fdb) = ([0u32; 6], table(6, 30));
+        fdb.attach(port(0), Some(5));
+        say_some(&fdb, 6);
         let mut random = 1u64;
         for step in 0..20_000u32 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let (port, now) = (port((random >> 40) as usize % 6), Tick(step / 20));
             let place = fdb.place(0, mac((random >> 50) % 200));
+            // All of the table now and then: it takes its time.
+            let look = || (step % 500 == 0).then(|| entries(&fdb, now));
+            let before = look();
             let would = fdb.would_learn(place, port, now);
+            assert_eq!(look(), before);
             assert_eq!(would, fdb.learn(place, port, now));
             seen[match would {
                 Learn::Known => 0,
@@ -210,6 +241,7 @@ mod tests {
                 Learn::Moved { .. } => 2,
                 Learn::Quota => 3,
                 Learn::Full => 4,
+                Learn::Static => 5,
             }] += 1;
         }
         assert!(seen.iter().all(|count| *count > 0), "{seen:?}");

@@ -10,13 +10,13 @@ use std::{
 
 use crate::frame::Mac;
 
-/// Bits of a key: VLAN and address. loom gets 8 VLANs, and so a table that it can handle.
-pub(super) const KEY_BITS: u32 = if cfg!(loom) { 51 } else { 60 };
+/// Bits of a key: VLAN and address. loom gets 4 VLANs, and so a table that it can handle.
+pub(super) const KEY_BITS: u32 = if cfg!(loom) { 50 } else { 60 };
 const KEY_MASK: u64 = (1 << KEY_BITS) - 1;
 const MAC_BITS: u32 = 48;
 
 /// Bits of a place for which a word has room. The bucket must tell the others.
-pub(super) const REMAINDER_BITS: u32 = 50;
+pub(super) const REMAINDER_BITS: u32 = 49;
 
 /// Decides which addresses share a bucket. Who knows it can choose addresses that all do.
 #[derive(Clone)]

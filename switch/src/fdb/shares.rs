@@ -10,9 +10,12 @@
 //! which acts on the latest value whatever its ordering: hence `Relaxed` throughout. `free` is
 //! taken before the port's count goes up and given back after it went down, so it may be too
 //! small for a moment, never too large (but by a reserve, while its port attaches).
+//!
+//! Static entries are in none of this: they have a limit of their own, so that strangers can take
+//! no room from what a person has said, nor the other way round.
 
 use super::{
-    FDB_RESERVE, FDB_SIZE_MAX, Learn,
+    FDB_RESERVE, FDB_SIZE_MAX, FDB_STATIC_MAX, Learn,
     atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 use crate::port::{PORTS_MAX, PortId};
@@ -26,6 +29,8 @@ pub(super) struct Shares {
     free: AtomicI32,
     /// Sum of the reserves.
     reserved: AtomicU32,
+    /// Static entries of all ports.
+    statics: AtomicU32,
     /// Of the table.
     size: u32,
 }
@@ -39,16 +44,34 @@ impl Shares {
             ports: (0..SHARES).map(|_| AtomicU64::new(0)).collect(),
             free: AtomicI32::new(size as i32),
             reserved: AtomicU32::new(0),
+            statics: AtomicU32::new(0),
             size,
         }
     }
 
-    /// Entries of all ports.
+    /// One static entry more. `false`: there are as many as there may be.
+    pub(super) fn take_static(&self) -> bool {
+        let more = |count| (count < FDB_STATIC_MAX).then(|| count + 1);
+        self.statics.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    /// One static entry less.
+    pub(super) fn give_static(&self) {
+        let old = self.statics.fetch_sub(1, Relaxed);
+        assert!(old > 0, "a static entry that is removed was counted");
+    }
+
+    /// Static entries of all ports.
+    pub(super) fn statics(&self) -> usize {
+        self.statics.load(Relaxed) as usize
+    }
+
+    /// Learned entries of all ports.
     pub(super) fn used(&self) -> usize {
         self.ports.iter().map(|share| Share(share.load(Relaxed)).count()).sum()
     }
 
-    /// Entries of one port.
+    /// Learned entries of one port.
     pub(super) fn used_by(&self, port: PortId) -> usize {
         Share(self.of(port).load(Relaxed)).count()
     }

@@ -377,7 +377,8 @@ fn describe(topology: &Topology) -> String {
 pub(crate) fn addresses<P: Port>(handle: &Handle<P>) -> Vec<Address> {
     let name = |port| handle.name(port).unwrap_or("?").to_owned();
     let entries = handle.fdb().entries(handle.now());
-    let address = |Entry { vlan, mac, port, age }| Address { mac, vlan, port: name(port), age };
+    let address =
+        |Entry { vlan, mac, port, age, .. }: Entry| Address { mac, vlan, port: name(port), age };
     let mut addresses: Vec<_> = entries.map(address).collect();
     addresses.sort_by_key(|address| (address.vlan, address.mac));
     addresses
