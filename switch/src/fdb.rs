@@ -240,7 +240,8 @@ impl Fdb {
     }
 
     /// Admits a port, with a quota of its own or the common one, before it learns for the first
-    /// time; or gives an attached port another quota: what it has beyond that stays until it expires.
+    /// time; or gives an attached port another quota: what it has beyond that stays until it
+    /// expires.
     pub fn attach(&self, port: PortId, quota: Option<u32>) {
         self.shares.attach(port, quota.unwrap_or_else(|| self.settings.quota()));
     }

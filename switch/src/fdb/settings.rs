@@ -2,11 +2,11 @@
 //! their own. The control thread writes it, rarely; every worker reads the ageing time for each
 //! frame.
 //!
-//! It guards nothing, so the accesses are relaxed: an entry is old or not by the ageing time that is
-//! read with it, and a moment earlier or later by the other one. Such a load is a plain load to the
-//! processor, and the line in which it lies, that of [`Fdb`] itself with the address of the buckets,
-//! is read for each frame anyway: no line more, none that somebody writes. These atomics are not
-//! loom's: no model changes them, and each look at them would be a step more to interleave.
+//! It guards nothing, so the accesses are relaxed: an entry is old or not by the ageing time that
+//! is read with it, and a moment earlier or later by the other one. Such a load is a plain load to
+//! the processor, and the line in which it lies, that of [`Fdb`] itself with the address of the
+//! buckets, is read for each frame anyway: no line more, none that somebody writes. These atomics
+//! are not loom's: no model changes them, and each look at them would be a step more to interleave.
 
 use std::{
     sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed},

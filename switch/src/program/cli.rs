@@ -243,8 +243,8 @@ enum Command {
     /// Let a switch that runs read its file again and do what differs, as SIGHUP does
     ///
     /// Ports that are the same in it lose no frame. The file is the truth: ports that were added
-    /// since and are not in it go. Exit codes: 0 done, 2 something is wrong with the file, 1 anything
-    /// else; then nothing was changed.
+    /// since and are not in it go. Exit codes: 0 done, 2 something is wrong with the file, 1
+    /// anything else; then nothing was changed.
     Reload(Which),
     Demo(DemoArgs),
     /// Look at this machine and say what is in the way of a switch, and what to type

@@ -16,8 +16,8 @@
 //! **Lines.** A request is a JSON object on one line, with the version `v` of the protocol and
 //! what to `do`. Each has one answer, on one line, in the order of the requests: `{"v":1,"ok":...}`
 //! or `{"v":1,"error":"sentence"}`, of several faults one a line; `reload` tells those of a file as
-//! `faults` too, each with `file`, `line`, `column`, `message` and, for a person, `shown`. An object
-//! with another key than these is refused. More keys in an answer are no new version.
+//! `faults` too, each with `file`, `line`, `column`, `message` and, for a person, `shown`. An
+//! object with another key than these is refused. More keys in an answer are no new version.
 //!
 //! | `do` | with | `ok` |
 //! |---|---|---|
@@ -37,7 +37,7 @@
 //! `from`: an answer has about 64 KiB. What changes meanwhile is seen before or after, or not at
 //! all. An event is `{"v":1,"event":KIND,"time":SECONDS,"text":SENTENCE}` with `port`, `ports` or
 //! `mac` where it is about such; kinds are `came`, `waits`, `left` (it will be back), `told`,
-//! `failed`, `detached` (it will not), `removed` (by `port.del` or `reload`), `set` (by `port.set`),
+//! `failed`, `detached` (it will not), `removed` (`port.del`, `reload`), `set` (by `port.set`),
 //! `applied` (the file was read again; an object of that name is the answer to `reload`), `refused`
 //! (it was, and nothing was changed), `flapping` and `died`. Events that found no room are counted
 //! in `missed` of the next one.

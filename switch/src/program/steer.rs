@@ -1,5 +1,6 @@
-//! `uswitch port`, `fdb`, `reload`, `config`, `stats`, `drops` and `monitor`: they ask a switch that runs, on its
-//! control socket, and print what it says. Nouns and flags are those of bridge(8).
+//! `uswitch port`, `fdb`, `reload`, `config`, `stats`, `drops` and `monitor`: they ask a switch
+//! that runs, on its control socket, and print what it says. Nouns and flags are those of
+//! bridge(8).
 
 mod reload;
 mod show;

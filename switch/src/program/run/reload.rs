@@ -2,9 +2,9 @@
 //! port that is the same in both is not touched, nor is one of which only the quota differs.
 //!
 //! The file is the truth, with what the command line says beside it: a port that was added since
-//! goes if it is not in the file, one that was deleted comes again, and what was set is set back. So
-//! a switch is what its file says whenever it was read, as after `ifreload -a` or `netplan apply`;
-//! each port that goes is told, and `uswitch diff FILE` tells it before.
+//! goes if it is not in the file, one that was deleted comes again, and what was set is set back.
+//! So a switch is what its file says whenever it was read, as after `ifreload -a` or `netplan
+//! apply`; each port that goes is told, and `uswitch diff FILE` tells it before.
 //!
 //! Refused whole is a file with a fault, a change that takes a restart, and a port that does not
 //! open. What can be opened beside the ports that go is opened first, so that a failure finds

@@ -16,7 +16,7 @@ impl Steered<'_> {
         let Some(old) = old.map(|(spec, _)| spec.clone()) else {
             return Err(match self.plug_of(name) {
                 Some(plug) => format!(
-                    "`{name}` is a client of `{plug}`; what is set at `{plug}` goes for each of them"
+                    "`{name}` is a client of `{plug}`; what is set there goes for each of them"
                 ),
                 None => self.unknown(name),
             });
