@@ -8,3 +8,4 @@ mod lab;
 mod rights;
 #[path = "../sockets/station.rs"]
 mod station;
+mod unread;

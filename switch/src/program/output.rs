@@ -1,5 +1,8 @@
 //! Where words go: what was asked for to standard output, everything else to standard error.
-//! Nothing in here panics, whoever has closed whatever.
+//! Nothing in here panics, whoever has closed whatever; and while a switch runs, nothing in here
+//! waits for who reads them ([`Writing`]).
+
+mod pen;
 
 use std::{
     fmt::Display,
@@ -8,6 +11,9 @@ use std::{
 };
 
 use uswitch::topology::Faults;
+
+pub(crate) use self::pen::Writing;
+use self::pen::{Stream, pen};
 
 /// Everything was done.
 pub(crate) const DONE: u8 = 0;
@@ -19,7 +25,7 @@ pub(crate) const USAGE: u8 = 2;
 /// Where a failure or an event is told: one line, behind the program's name. There is nobody to
 /// tell that standard error is closed.
 pub(crate) fn complain(sentence: impl Display) {
-    let _ = writeln!(io::stderr(), "uswitch: {}", one_line(&sentence.to_string()));
+    raw(&format!("uswitch: {}\n", one_line(&sentence.to_string())));
 }
 
 /// The text without anything that moves a terminal's cursor: names may come from strangers.
@@ -42,12 +48,15 @@ fn escaped(text: &str, bad: impl Fn(char) -> bool) -> String {
 
 /// Where it is told what was done: one line.
 pub(crate) fn tell(sentence: impl Display) {
-    let _ = writeln!(io::stderr(), "{sentence}");
+    raw(&format!("{sentence}\n"));
 }
 
 /// Where lines are told that are made up for a person already: the text as it is.
 pub(crate) fn raw(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+    match pen() {
+        Some(pen) => pen.tell(Stream::Error, text.to_owned()),
+        None => drop(io::stderr().write_all(text.as_bytes())),
+    }
 }
 
 /// Tells all faults of a command line.
@@ -55,6 +64,15 @@ pub(crate) fn usage(faults: &Faults) -> ExitCode {
     faults.iter().for_each(complain);
     complain("nothing was done; `uswitch --help` tells what can be said");
     ExitCode::from(USAGE)
+}
+
+/// Writes to standard output what a switch that runs was asked for, and does not wait for who reads
+/// it.
+pub(crate) fn report(text: String) {
+    match pen() {
+        Some(pen) => pen.tell(Stream::Output, text),
+        None => drop(print_more(&text)),
+    }
 }
 
 /// Writes to standard output. A reader who has closed the pipe has seen enough: no failure. All
@@ -70,6 +88,10 @@ pub(crate) fn print(text: &str) -> ExitCode {
 ///
 /// The exit code, when there is nobody to print the others for.
 pub(crate) fn print_more(text: &str) -> Result<(), u8> {
+    // What was told before comes first.
+    if let Some(pen) = pen() {
+        pen.finish();
+    }
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|error| {

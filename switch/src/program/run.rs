@@ -45,6 +45,8 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     for warning in topology.warnings(&cpus) {
         output::complain(format_args!("warning: {warning}"));
     }
+    // Whoever does not read what is told must not keep the switch from being steered.
+    let _writing = output::Writing::begin();
     match Running::start(options, &topology) {
         Ok(running) => running.forward(ready),
         Err(failures) => {
@@ -246,10 +248,7 @@ impl Running<'_> {
                 (wish, _) => wish,
             };
             match wish {
-                // A reader who has gone, or a full disk, has been told; frames go on.
-                Ok(Wish::Report) => {
-                    output::print(&self.status().render(self.options.json));
-                }
+                Ok(Wish::Report) => output::report(self.status().render(self.options.json)),
                 Ok(Wish::End) | Err(TryRecvError::Disconnected) => {
                     // A terminal shows `^C` and stays on that line.
                     if io::stderr().is_terminal() {
