@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The VLAN under which a bridge that is not aware of VLANs learns.
-const VLAN_UNAWARE: u16 = 0;
+pub const VLAN_UNAWARE: u16 = 0;
 
 /// So many frames before its own decision a frame's cache lines are asked for. A processor has some
 /// twenty on their way at a time and forgets what it is asked for beyond: for all 64 frames at

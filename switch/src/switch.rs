@@ -8,6 +8,8 @@
 
 mod foresee;
 mod settings;
+mod ports;
+mod statics;
 
 use std::{
     fmt, io,
@@ -19,6 +21,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 pub use self::foresee::{Foresight, Way};
+use self::statics::Statics;
 pub use crate::run::BusyPoll;
 use crate::{
     bridge::{Bridge, GroupForward},
@@ -174,6 +177,7 @@ pub struct Handle<P: Port> {
     /// Notices that were taken out of the channel and not looked at yet.
     unheard: Vec<Notice>,
     flaps: Flaps,
+    statics: Statics,
 }
 
 /// One worker, as the control plane sees it.
@@ -233,6 +237,7 @@ pub fn start<P: Port>(config: &SwitchConfig) -> io::Result<Handle<P>> {
         notices,
         unheard: Vec::new(),
         flaps: Flaps::default(),
+        statics: Statics::new(),
     };
     for number in 0..config.workers {
         let (commands, taken) = bounded(COMMANDS_MAX);
@@ -297,6 +302,7 @@ impl<P: Port> Handle<P> {
             receiving.extend(rx.into_iter().map(|rx| (id, rx)));
         }
         self.finish();
+        ids.iter().for_each(|id| self.put_statics_of(*id));
         receiving.into_iter().for_each(|(id, rx)| self.serve(id, rx));
         self.finish();
         Ok(ids)
@@ -487,10 +493,7 @@ impl<P: Port> Hand<P> {
 
 impl<T: Tx> Attached<T> {
     fn report(&self, port: PortId) -> PortReport {
-        let mut stats = PortStats::default();
-        for block in &self.counters {
-            stats.merge(&block.read());
-        }
+        let stats = self.stats();
         let name = self.name.clone();
         let mut kernel = self.tx.kernel_drops();
         // A device that is down counts what it refuses as dropped: that is told as `tx_down`.
