@@ -7,8 +7,8 @@
 //! free for another.
 
 mod foresee;
-mod settings;
 mod ports;
+mod settings;
 mod statics;
 
 use std::{

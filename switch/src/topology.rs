@@ -16,6 +16,7 @@ mod faults;
 mod kinds;
 mod plan;
 mod spec;
+mod statics;
 
 pub use faults::{About, Faults};
 pub use kinds::{
@@ -24,6 +25,7 @@ pub use kinds::{
 };
 pub use plan::{Action, can_be_set, in_the_way, plan};
 pub use spec::{DEVICE_NAME_MAX, MTU_RANGE, PORT_NAME_MAX, PortSpec};
+pub use statics::{StaticEntry, no_such_port};
 
 use crate::{
     bridge::GroupForward,
@@ -51,6 +53,8 @@ pub struct Words {
     pub read: Vec<PortSpec>,
     /// Whether there were others that could not be read: so nobody counts them.
     pub unread: bool,
+    /// Static entries of the forwarding database: an address and the name of a port each.
+    pub statics: Vec<[String; 2]>,
     /// `--mtu`: for each port that says nothing else.
     pub mtu: Option<String>,
     /// `--persist`: likewise.
@@ -76,6 +80,8 @@ pub struct Words {
 pub struct Topology {
     /// The ports, in the order in which they were said: no two with the same name or device.
     pub ports: Vec<PortSpec>,
+    /// The stations that are behind a port whatever is learned: no two with the same address.
+    pub statics: Vec<StaticEntry>,
     /// The switch between them.
     pub switch: SwitchConfig,
     /// Whether the number of workers was left to us: then it follows from ports and processors,
@@ -119,9 +125,10 @@ impl Topology {
         let group_forward = faults.note("--group-forward", self::group_forward(group_forward));
         let fdb = fdb(words, &mut faults);
         check_quotas(&ports, fdb.size, &mut faults);
+        let statics = statics::statics(words, &ports, &mut faults);
         let group_forward = group_forward.unwrap_or_default();
         let switch = SwitchConfig { workers, cpus, busy_poll, fdb, group_forward };
-        faults.or(Some(Topology { ports, switch, workers_auto, defaults }))
+        faults.or(Some(Topology { ports, statics, switch, workers_auto, defaults }))
     }
 
     /// What works, but is hardly meant: a sentence each.
@@ -419,6 +426,7 @@ mod tests {
     #[test]
     fn all_faults_of_one_command_line_are_told_at_once() {
         let found = faults(&Words {
+            statics: Vec::new(),
             ports: vec!["tap0,,mtu=1,a/b".into(), "tap0".into()],
             port: vec!["tapp:x".into(), "tap9,mtu=1,colour=red".into(), "t,quota=65".into()],
             mtu: some("65522"),

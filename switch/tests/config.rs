@@ -244,7 +244,13 @@ fn the_readme_tells_the_truth() {
                 --port host:lan0,addr=10.0.0.1/24,addr=fd00::1/64";
     let (code, same, err) = uswitch(&folder, line);
     assert_eq!((code, &*err), (Some(0), ""));
+    // No option says it.
+    let line = "02:00:00:00:00:01 dev tap0 static\n";
     write(&folder, "same.toml", &same);
+    let differs = (Some(1), format!("- {line}"), String::new());
+    assert_eq!(uswitch(&folder, "diff lab.toml same.toml"), differs);
+    let entry = "[[fdb.static]]\nmac = \"02:00:00:00:00:01\"\nport = \"tap0\"\n";
+    write(&folder, "same.toml", &(same + entry));
     assert_eq!(
         uswitch(&folder, "diff lab.toml same.toml"),
         (Some(0), String::new(), String::new())

@@ -344,6 +344,7 @@ impl SwitchArgs {
             port: self.port,
             read: Vec::new(),
             unread: false,
+            statics: Vec::new(),
             mtu: self.mtu,
             persist: self.persist,
             workers: self.workers,

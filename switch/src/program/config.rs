@@ -5,6 +5,9 @@
 //! workers = 2
 //! [fdb]
 //! ageing = 60
+//! [[fdb.static]]                    # a station that is behind a port, whatever is learned
+//! mac = "02:00:00:00:00:01"
+//! port = "tap0"
 //! [[port]]
 //! tap = "tap0"                      # the kind is the key; its words are the value
 //! netns = "h1"
@@ -95,7 +98,8 @@ impl File {
     ///
     /// Everything that is wrong with both.
     pub(crate) fn resolve(self, words: &Words, cpus: &[usize]) -> Result<Topology, Told> {
-        let Reading { words, options, ports, mut faults } = Reading::read(&self.text, words);
+        let Reading { words, options, ports, statics, mut faults } =
+            Reading::read(&self.text, words);
         if words.ports.is_empty() && words.port.is_empty() && words.read.is_empty() && !words.unread
         {
             let sentence = "no port is given; each is a table such as\n[[port]]\ntap = \"tap0\"";
@@ -116,6 +120,18 @@ impl File {
                 About::Port(number, name) => place(*number, name).into_iter().collect(),
                 About::Twice([first, again]) => {
                     [again, first].into_iter().filter_map(|number| place(*number, "name")).collect()
+                }
+                About::Static(number, of) => {
+                    let entry = statics.get(*number);
+                    entry
+                        .map(|[mac, port]| if *of == "mac" { mac } else { port })
+                        .cloned()
+                        .into_iter()
+                        .collect()
+                }
+                About::StaticTwice([first, again]) => {
+                    let mac = |number: &usize| statics.get(*number).map(|[mac, _]| mac.clone());
+                    [again, first].into_iter().filter_map(mac).collect()
                 }
                 // They are about words of a command line.
                 About::Whole | About::Word(_) | About::Setting(_) => Vec::new(),
@@ -344,6 +360,56 @@ error: the device `a` is given twice
     }
 
     #[test]
+    fn what_is_said_of_stations_is_checked_with_everything_else() {
+        let text = "\
+[[fdb.static]]
+mac = '02:00:00:00:00:01'
+port = 'tap1'
+[[fdb.static]]
+mac = '33:33:00:00:00:01'
+prot = 'tap0'
+[[fdb.static]]
+mac = '02:00:00:00:00:01'
+port = 'tap0'
+[[port]]
+tap = 'tap0'
+";
+        let expected = "\
+error: there is no port `tap1`; did you mean `tap0`?
+ --> lab.toml:3:8
+  |
+3 | port = 'tap1'
+  |        ^^^^^^
+
+error: `port` is missing in a static entry
+ --> lab.toml:4:1
+  |
+4 | [[fdb.static]]
+  | ^^^^^^^^^^^^^^
+
+error: there is no key `prot`; did you mean `port`?
+ --> lab.toml:6:1
+  |
+6 | prot = 'tap0'
+  | ^^^^
+
+error: the address 02:00:00:00:00:01 is given twice
+ --> lab.toml:8:7
+  |
+2 | mac = '02:00:00:00:00:01'
+  |       ------------------- first here
+...
+8 | mac = '02:00:00:00:00:01'
+  |       ^^^^^^^^^^^^^^^^^^^
+";
+        assert_eq!(told(text), expected);
+        let text = "[fdb]\nsize = 64\nstatic = [{ mac = '02-00-00-00-00-01', port = 'b' }]\n\
+                    [[port]]\ntap = 'a'\n[[port]]\ntap = 'b'\n";
+        let entries: Vec<_> = topology(text).statics.iter().map(ToString::to_string).collect();
+        assert_eq!(entries, ["02:00:00:00:00:01 dev b static"]);
+    }
+
+    #[test]
     fn a_file_of_the_wrong_form_is_told_what_is_wrong() {
         let cases = [
             ("[[port]]\ntap = tap0\n", "`tap0` is no value; a text stands in quotes: \"tap0\""),
@@ -368,6 +434,9 @@ error: the device `a` is given twice
             ("[switch]\npersist = 1\n[[port]]\ntap = 't'", "`persist` is true or false"),
             ("[switch]\nworkers = [1]\n[[port]]\ntap = 't'", "`workers` has one value"),
             ("[fdb]\nworkers = 1\n[[port]]\ntap = 't'", "there is no key `workers`; [fdb] has"),
+            ("[fdb]\nstatic = 1\n[[port]]\ntap = 't'", "a static entry is a table in double"),
+            ("[fdb]\nstatic = [1]\n[[port]]\ntap = 't'", "a static entry is a table in double"),
+            ("[[fdb.static]]\nmac = ['x']\nport = 't'\n[[port]]\ntap = 't'", "`mac` has one value"),
             ("", "no port is given"),
         ];
         for (text, sentence) in cases {
@@ -506,7 +575,14 @@ error: the device `a` is given twice
             draws in proptest::collection::vec(proptest::collection::vec(0..6_usize, 16), 1..4),
             settings in proptest::collection::vec(0..3_usize, 9),
         ) {
-            let words = draw(&draws, &settings);
+            let mut words = draw(&draws, &settings);
+            let clients = |spec: &PortSpec| [spec.name.clone(), format!("{}.7", spec.name)];
+            let names = words.read.iter().flat_map(clients).filter(|name| {
+                words.read.iter().any(|spec| spec.may_be_named(name))
+            });
+            let names: Vec<_> = names.take(3).collect();
+            let entry = |(number, port)| [format!("02:00:00:00:00:0{number}"), port];
+            words.statics = names.into_iter().enumerate().map(entry).collect();
             let topology = Topology::resolve(&words, &CPUS);
             prop_assume!(topology.is_ok());
             let topology = topology.unwrap();
@@ -516,6 +592,7 @@ error: the device `a` is given twice
                 Err(told) => panic!("{text}\n{}", told.text(false)),
             };
             prop_assert_eq!(&again.ports, &topology.ports, "{}", text);
+            prop_assert_eq!(&again.statics, &topology.statics, "{}", text);
             prop_assert_eq!(again.emit_settings(), topology.emit_settings());
             prop_assert_eq!(again.switch.workers, topology.switch.workers);
             prop_assert_eq!(emit::emit(&again), text);
@@ -525,7 +602,7 @@ error: the device `a` is given twice
         fn whatever_the_text_nothing_panics_and_each_refusal_has_a_reason(
             lines in proptest::collection::vec(
                 &*[
-                    r"\[\[port\]\]|\[switch\]|\[fdb\]|\PC{0,6}|",
+                    r"\[\[port\]\]|\[switch\]|\[fdb\]|\[\[fdb\.static\]\]|\PC{0,6}|",
                     r#"(tap|host|dgram|pcap|mtu|addr|quota|workers|cpus|[a-z."é]{0,3}) = "#,
                     r#"("[a-z,/\\é]{0,4}"|[0-9x_.-]{0,4}|true|\[("a"|1|,){0,4}\]|\{\}|'')"#,
                 ]

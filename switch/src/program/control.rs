@@ -74,7 +74,7 @@ use uswitch::plug::Change;
 pub(crate) use self::{
     answer::{
         ConfigPage, Counters, Counts, FdbPage, FdbRow, Flushed, PortPage, PortRow, Show, Steered,
-        Told,
+        Told, statics,
     },
     applied::Applied,
     event::Event,

@@ -18,7 +18,7 @@ use uswitch::{
     port::{Port, any::AnyPort},
     switch::{self, BusyPoll, Event, Handle, SwitchConfig},
     sys,
-    topology::{Faults, Topology},
+    topology::{Faults, StaticEntry, Topology},
 };
 
 use super::{
@@ -143,7 +143,12 @@ impl Running<'_> {
         let plugs = open::open_all(topology)?;
         let (workers, ports) = (topology.switch.workers, topology.ports.len());
         let started = Instant::now();
-        let handle = switch::start(&topology.switch).map_err(failed("no worker was started"))?;
+        let mut handle =
+            switch::start(&topology.switch).map_err(failed("no worker was started"))?;
+        for StaticEntry { mac, port } in &topology.statics {
+            // Their ports are still to come.
+            handle.add_static(*mac, port).map_err(|why| vec![format!("{mac}: {why}")])?;
+        }
         let (topology, control, notify) = (topology.clone(), None, Notify::from_environment());
         let mut running =
             Running { options, wishes, plugs, handle, started, workers, topology, control, notify };

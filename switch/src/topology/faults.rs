@@ -25,6 +25,10 @@ pub enum About {
     Port(usize, &'static str),
     /// Two ports, by their numbers in the topology: they cannot both be.
     Twice([usize; 2]),
+    /// The static entry that has this number among the words, and what of it: `mac` or `port`.
+    Static(usize, &'static str),
+    /// Two static entries, by the same numbers: they have the same address.
+    StaticTwice([usize; 2]),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

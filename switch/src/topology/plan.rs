@@ -4,9 +4,10 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::{
-    DgramSpec, MacvlanSpec, PcapSpec, PortKind, PortSpec, StreamSpec, Topology, UdpSpec, VdeSpec,
-    VethSpec,
+    DgramSpec, MacvlanSpec, PcapSpec, PortKind, PortSpec, StaticEntry, StreamSpec, Topology,
+    UdpSpec, VdeSpec, VethSpec,
 };
+use crate::frame::Mac;
 
 /// One thing to be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +48,17 @@ pub enum Action {
     },
     /// A port comes.
     Add(PortSpec),
+    /// A static entry goes.
+    RemoveStatic(StaticEntry),
+    /// A station is said to be behind another port. No port is touched.
+    ChangeStatic {
+        /// As it is.
+        old: StaticEntry,
+        /// As it should be.
+        new: StaticEntry,
+    },
+    /// A static entry comes.
+    AddStatic(StaticEntry),
 }
 
 impl fmt::Display for Action {
@@ -61,6 +73,9 @@ impl fmt::Display for Action {
             Action::Remove(spec) => write!(f, "- {spec}"),
             Action::Change { old, new } => write!(f, "~ {old} -> {new}"),
             Action::Add(spec) => write!(f, "+ {spec}"),
+            Action::RemoveStatic(entry) => write!(f, "- {entry}"),
+            Action::ChangeStatic { old, new } => write!(f, "~ {old} -> {new}"),
+            Action::AddStatic(entry) => write!(f, "+ {entry}"),
         }
     }
 }
@@ -81,7 +96,8 @@ const SETTINGS: &[(&str, bool)] = &[
 
 /// What makes the new of the old: settings, those that take a restart first, then ports that are
 /// set, then removals, then changes, then additions, so that what goes makes room for what comes.
-/// Ports are known by their names; their order says nothing.
+/// Ports are known by their names; their order says nothing. Static entries come last, in the same
+/// order among themselves.
 pub fn plan(old: &Topology, new: &Topology) -> Vec<Action> {
     let mut actions = settings(old, new);
     let by_name = |topology: &'_ Topology| -> BTreeMap<String, PortSpec> {
@@ -99,6 +115,24 @@ pub fn plan(old: &Topology, new: &Topology) -> Vec<Action> {
     actions.extend(changed.into_iter().map(|(old, new)| Action::Change { old, new }));
     let come = new.ports.iter().filter(|port| !before.contains_key(&port.name));
     actions.extend(come.cloned().map(Action::Add));
+    actions.extend(statics(&old.statics, &new.statics));
+    actions
+}
+
+/// The same for static entries, which are known by their addresses.
+fn statics(old: &[StaticEntry], new: &[StaticEntry]) -> Vec<Action> {
+    let by_mac = |entries: &'_ [StaticEntry]| -> BTreeMap<Mac, StaticEntry> {
+        entries.iter().map(|entry| (entry.mac, entry.clone())).collect()
+    };
+    let (before, after) = (by_mac(old), by_mac(new));
+    let gone = old.iter().filter(|entry| !after.contains_key(&entry.mac));
+    let mut actions: Vec<_> = gone.cloned().map(Action::RemoveStatic).collect();
+    actions.extend(new.iter().filter_map(|new| {
+        let old = before.get(&new.mac).filter(|old| *old != new)?.clone();
+        Some(Action::ChangeStatic { old, new: new.clone() })
+    }));
+    let come = new.iter().filter(|entry| !before.contains_key(&entry.mac));
+    actions.extend(come.cloned().map(Action::AddStatic));
     actions
 }
 
@@ -253,6 +287,47 @@ mod tests {
         // A default of ports is theirs already; it is set for those to come.
         let (old, new) = (topology("a,mtu=1400", &[]), topology("a", &[("mtu", "1400")]));
         assert_eq!(lines(&old, &new), ["= mtu: any -> 1400"]);
+    }
+
+    #[test]
+    fn static_entries_go_change_and_come_and_touch_no_port() {
+        let with = |ports: &str, entries: &[&str]| {
+            let mut topology = topology(ports, &[]);
+            topology.statics = entries
+                .iter()
+                .map(|entry| {
+                    let (number, port) = entry.split_once(' ').unwrap();
+                    let mac = format!("02:00:00:00:00:{number}").parse().unwrap();
+                    StaticEntry { mac, port: port.to_owned() }
+                })
+                .collect();
+            topology
+        };
+        let cases: &[(&[&str], &[&str], &[&str])] = &[
+            (&["01 a", "02 b"], &["02 b", "01 a"], &[]),
+            (&["01 a"], &[], &["- 02:00:00:00:00:01 dev a static"]),
+            (&[], &["01 a"], &["+ 02:00:00:00:00:01 dev a static"]),
+            (
+                &["01 a"],
+                &["01 b"],
+                &["~ 02:00:00:00:00:01 dev a static -> 02:00:00:00:00:01 dev b static"],
+            ),
+            (
+                &["01 a", "02 a", "03 b"],
+                &["04 a", "03 b", "02 b"],
+                &[
+                    "- 02:00:00:00:00:01 dev a static",
+                    "~ 02:00:00:00:00:02 dev a static -> 02:00:00:00:00:02 dev b static",
+                    "+ 02:00:00:00:00:04 dev a static",
+                ],
+            ),
+        ];
+        for (old, new, expected) in cases {
+            assert_eq!(lines(&with("a b", old), &with("a b", new)), *expected, "{old:?} {new:?}");
+        }
+        let moved = lines(&with("a", &["01 a"]), &with("b", &["01 b"]));
+        assert_eq!(moved[..2], ["- tap:a", "+ tap:b"]);
+        assert_eq!(moved.len(), 3);
     }
 
     #[test]

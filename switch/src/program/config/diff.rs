@@ -67,7 +67,7 @@ fn running(toml: String, workers: usize) -> Result<Topology, Told> {
 
 /// An action, for programs.
 #[derive(Serialize)]
-#[serde(tag = "action", rename_all = "lowercase")]
+#[serde(tag = "action", rename_all = "kebab-case")]
 enum Line {
     Restart { setting: &'static str, old: String, new: String },
     Set { setting: &'static str, old: String, new: String },
@@ -75,6 +75,9 @@ enum Line {
     Remove { port: String, old: String },
     Change { port: String, old: String, new: String },
     Add { port: String, new: String },
+    RemoveStatic { mac: String, old: String },
+    ChangeStatic { mac: String, old: String, new: String },
+    AddStatic { mac: String, new: String },
 }
 
 impl From<&Action> for Line {
@@ -96,6 +99,16 @@ impl From<&Action> for Line {
                 Line::Change { port, old: old.to_string(), new: new.to_string() }
             }
             Action::Add(new) => Line::Add { port: new.name.clone(), new: new.to_string() },
+            Action::RemoveStatic(old) => {
+                Line::RemoveStatic { mac: old.mac.to_string(), old: old.to_string() }
+            }
+            Action::ChangeStatic { old, new } => {
+                let mac = new.mac.to_string();
+                Line::ChangeStatic { mac, old: old.to_string(), new: new.to_string() }
+            }
+            Action::AddStatic(new) => {
+                Line::AddStatic { mac: new.mac.to_string(), new: new.to_string() }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `uswitch config`: what runs, or would run, as a file that says the same.
 
-use uswitch::topology::{PortSpec, Topology};
+use uswitch::topology::{PortSpec, StaticEntry, Topology};
 
 use super::read::{PERSIST, SETTINGS};
 
@@ -24,6 +24,10 @@ pub(crate) fn head(topology: &Topology) -> String {
             text +=
                 &found.map(|(_, text)| format!("{key} = {}\n", value(text))).unwrap_or_default();
         }
+    }
+    for StaticEntry { mac, port } in &topology.statics {
+        let [mac, port] = [&mac.to_string(), port].map(|text| quoted(text));
+        text += &format!("\n[[fdb.static]]\nmac = {mac}\nport = {port}\n");
     }
     text
 }

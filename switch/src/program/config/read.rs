@@ -22,6 +22,8 @@ pub(super) struct Reading {
     pub(super) options: BTreeMap<&'static str, Range<usize>>,
     /// Where the ports are that could be read, in their order.
     pub(super) ports: Vec<PortPlaces>,
+    /// Where the address and the port of each static entry are.
+    pub(super) statics: Vec<[Range<usize>; 2]>,
     pub(super) faults: Vec<Fault>,
 }
 
@@ -63,6 +65,10 @@ const LISTS: &[&str] = &["cpus"];
 /// The key of `[switch]` that is a switch itself.
 pub(super) const PERSIST: &str = "persist";
 
+/// The array of `[fdb]`, and the keys of each table in it.
+const STATIC: &str = "static";
+const STATIC_KEYS: [&str; 2] = ["mac", "port"];
+
 /// The tables that there are.
 const TABLES: &[&str] = &["switch", "fdb", "port"];
 
@@ -71,8 +77,9 @@ type Entry<'t, 'i> = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>);
 impl Reading {
     /// Reads a text, with these words of a command line before it.
     pub(super) fn read(text: &str, words: &Words) -> Reading {
-        let (options, ports) = (BTreeMap::new(), Vec::new());
-        let mut reading = Reading { words: words.clone(), options, ports, faults: Vec::new() };
+        let (options, ports, statics) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let (words, faults) = (words.clone(), Vec::new());
+        let mut reading = Reading { words, options, ports, statics, faults };
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             let end = text.len();
@@ -139,10 +146,14 @@ impl Reading {
                 }
                 continue;
             }
+            if (table, name) == ("fdb", STATIC) {
+                self.statics(value);
+                continue;
+            }
             let here = || SETTINGS.iter().filter(|(of, ..)| *of == table);
             let Some((_, _, option, slot)) = here().find(|(_, key, ..)| *key == name) else {
-                let persist = (table == "switch").then_some(PERSIST);
-                let known = || here().map(|(_, key, ..)| *key).chain(persist);
+                let other = if table == "switch" { PERSIST } else { STATIC };
+                let known = || here().map(|(_, key, ..)| *key).chain([other]);
                 let sentence = match nearest(name, known()) {
                     Some(near) => format!("there is no key `{name}`; did you mean `{near}`?"),
                     None => {
@@ -160,6 +171,43 @@ impl Reading {
                 let texts: Vec<_> = texts.into_iter().map(|(text, _)| text).collect();
                 *slot = Some(texts.join(","));
                 self.options.insert(option, place);
+            }
+        }
+    }
+
+    /// `[[fdb.static]]`.
+    fn statics(&mut self, value: &Spanned<DeValue<'_>>) {
+        const FORM: &str = "a static entry is a table in double brackets: [[fdb.static]]";
+        let DeValue::Array(entries) = value.get_ref() else {
+            return self.fault(value.span(), FORM);
+        };
+        for entry in entries.iter() {
+            let DeValue::Table(table) = entry.get_ref() else {
+                self.fault(entry.span(), FORM);
+                continue;
+            };
+            let mut found = [None, None];
+            for (key, value) in in_order(table) {
+                let name = &**key.get_ref();
+                let Some(which) = STATIC_KEYS.iter().position(|known| *known == name) else {
+                    let sentence = match nearest(name, STATIC_KEYS) {
+                        Some(near) => format!("there is no key `{name}`; did you mean `{near}`?"),
+                        None => format!("there is no key `{name}`; [[fdb.static]] has: mac, port"),
+                    };
+                    self.fault(key.span(), sentence);
+                    continue;
+                };
+                // What could not be read has been told, and is not missing.
+                let texts = texts_of(value, false, name, &mut self.faults).unwrap_or_default();
+                found[which] = Some((texts.into_iter().next().map(|(text, _)| text), value.span()));
+            }
+            for (which, _) in found.iter().enumerate().filter(|(_, found)| found.is_none()) {
+                let key = STATIC_KEYS[which];
+                self.fault(entry.span(), format!("`{key}` is missing in a static entry"));
+            }
+            if let [Some((Some(mac), at)), Some((Some(port), port_at))] = found {
+                self.words.statics.push([mac, port]);
+                self.statics.push([at, port_at]);
             }
         }
     }

@@ -20,7 +20,7 @@ use uswitch::{
     topology::{Faults, PortKind, PortSpec, Topology, Words, check_twice},
 };
 
-pub(crate) use self::config::ConfigPage;
+pub(crate) use self::config::{ConfigPage, statics};
 use super::{
     Event, PAGE_OCTETS,
     request::{Answer, Request},

@@ -18,6 +18,9 @@ pub(crate) struct Applied {
     pub(crate) changed: usize,
     /// Settings of the switch: `ageing: 300 -> 10`.
     pub(crate) set: Vec<String>,
+    /// Static entries that came, went or changed: `+ 02:00:00:00:00:01 dev tap0 static`.
+    #[serde(default)]
+    pub(crate) statics: Vec<String>,
 }
 
 impl Applied {
@@ -32,6 +35,9 @@ impl Applied {
                 Action::Set { setting, old, new } | Action::Restart { setting, old, new } => {
                     applied.set.push(format!("{setting}: {old} -> {new}"));
                 }
+                Action::RemoveStatic(_) | Action::ChangeStatic { .. } | Action::AddStatic(_) => {
+                    applied.statics.push(action.to_string());
+                }
             }
         }
         applied
@@ -44,14 +50,14 @@ impl Applied {
 
 impl fmt::Display for Applied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Applied { file, came, removed, changed, set } = self;
+        let Applied { file, came, removed, changed, set, statics } = self;
         let counts = [(came, "in"), (removed, "out"), (changed, "changed")];
         let ports = |(count, what): &(&usize, &str)| match **count {
             1 => format!("1 port {what}"),
             count => format!("{count} ports {what}"),
         };
         let done = counts.iter().filter(|(count, _)| **count > 0).map(ports);
-        let done: Vec<_> = done.chain(set.iter().cloned()).collect();
+        let done: Vec<_> = done.chain(set.iter().chain(statics).cloned()).collect();
         match &*done {
             [] => write!(f, "{file}: applied, nothing differs"),
             done => write!(f, "{file}: applied, {}", done.join(", ")),
@@ -61,6 +67,8 @@ impl fmt::Display for Applied {
 
 #[cfg(test)]
 mod tests {
+    use uswitch::topology::StaticEntry;
+
     use super::*;
 
     #[test]
@@ -68,6 +76,7 @@ mod tests {
         let spec = |text: &str| text.parse().unwrap();
         let ends = || ("300".to_owned(), "10".to_owned());
         let (old, new) = ends();
+        let mac = "02:00:00:00:00:01".parse().unwrap();
         let actions = [
             Action::Set { setting: "ageing", old, new },
             Action::Adjust { old: spec("a"), new: spec("a,quota=1") },
@@ -75,9 +84,11 @@ mod tests {
             Action::Change { old: spec("c"), new: spec("c,mtu=1400") },
             Action::Add(spec("d")),
             Action::Add(spec("e")),
+            Action::AddStatic(StaticEntry { mac, port: "a".to_owned() }),
         ];
         let applied = Applied::of("x.toml", &actions);
-        let told = "x.toml: applied, 2 ports in, 1 port out, 2 ports changed, ageing: 300 -> 10";
+        let told = "x.toml: applied, 2 ports in, 1 port out, 2 ports changed, ageing: 300 -> 10, \
+                    + 02:00:00:00:00:01 dev a static";
         assert_eq!(applied.to_string(), told);
         assert_eq!(serde_json::from_str::<Applied>(&applied.json()).unwrap(), applied);
         assert_eq!(Applied::of("y", &[]).to_string(), "y: applied, nothing differs");

@@ -15,13 +15,13 @@ use std::path::Path;
 
 use uswitch::{
     switch::SwitchConfig,
-    topology::{Action, PortSpec, Topology, in_the_way, plan},
+    topology::{Action, PortSpec, StaticEntry, Topology, in_the_way, plan},
 };
 
 use super::{Running, cpus};
 use crate::program::{
     config::{self, Told},
-    control::{Applied, Asked, Event as News},
+    control::{Applied, Asked, Event as News, statics},
     open, output,
 };
 
@@ -43,6 +43,10 @@ struct Steps {
     late: Vec<PortSpec>,
     /// What stays, and is set.
     set: Vec<PortSpec>,
+    /// Static entries that are said no more.
+    unsaid: Vec<StaticEntry>,
+    /// Those that are said, and were not, or of another port.
+    said: Vec<StaticEntry>,
 }
 
 impl Steps {
@@ -58,6 +62,8 @@ impl Steps {
                     come.push(new);
                 }
                 Action::Adjust { new, .. } => steps.set.push(new),
+                Action::RemoveStatic(old) => steps.unsaid.push(old),
+                Action::ChangeStatic { new, .. } | Action::AddStatic(new) => steps.said.push(new),
                 // Settings follow from the topology; what takes a restart does not get here.
                 Action::Set { .. } | Action::Restart { .. } => {}
             }
@@ -126,6 +132,7 @@ impl Running<'_> {
         let steps = Steps::of(actions);
         self.apply(&steps).map_err(Refused::For)?;
         self.set(&steps.set, &new);
+        self.say_statics(&steps);
         let workers = self.workers;
         self.topology = Topology { switch: SwitchConfig { workers, ..new.switch }, ..new };
         Ok(applied)
@@ -134,7 +141,7 @@ impl Running<'_> {
     /// What runs: the ports that there are, with the settings that hold.
     fn now(&self) -> Topology {
         let ports = self.plugs.specs().map(|(spec, _)| spec.clone()).collect();
-        Topology { ports, ..self.topology.clone() }
+        Topology { ports, statics: statics(&self.handle), ..self.topology.clone() }
     }
 
     /// Sets what can be set while frames flow.
@@ -157,9 +164,21 @@ impl Running<'_> {
         }
     }
 
+    /// The static entries, which need no device: what goes makes room for what comes.
+    fn say_statics(&mut self, Steps { unsaid, said, .. }: &Steps) {
+        for StaticEntry { mac, .. } in unsaid {
+            self.handle.del_static(*mac);
+        }
+        for StaticEntry { mac, port } in said {
+            if let Err(why) = self.handle.add_static(*mac, port) {
+                output::complain(format_args!("warning: {mac}: {why}"));
+            }
+        }
+    }
+
     /// Does all of it, or nothing.
     fn apply(&mut self, steps: &Steps) -> Result<(), Vec<String>> {
-        let Steps { gone, early, late, set: _ } = steps;
+        let Steps { gone, early, late, .. } = steps;
         let workers = self.workers;
         open::open_more(&mut self.plugs, early, workers)?;
         // Of two plugs with one name the older is taken out.

@@ -2,7 +2,11 @@
 //! with all that was set since.
 
 use serde::{Deserialize, Serialize};
-use uswitch::topology::{PortSpec, Topology};
+use uswitch::{
+    port::any::AnyPort,
+    switch::Handle,
+    topology::{PortSpec, StaticEntry, Topology},
+};
 
 use super::{PAGE_OCTETS, Steered};
 use crate::program::config::emit;
@@ -16,6 +20,12 @@ pub(crate) struct ConfigPage {
     pub(crate) workers: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<usize>,
+}
+
+/// The static entries that there are.
+pub(crate) fn statics(handle: &Handle<AnyPort>) -> Vec<StaticEntry> {
+    let entries = handle.statics();
+    entries.map(|(mac, port)| StaticEntry { mac, port: port.to_owned() }).collect()
 }
 
 impl Steered<'_> {
@@ -39,7 +49,8 @@ impl Steered<'_> {
     fn head(&self) -> String {
         let specs = || self.plugs.specs().map(|(spec, _)| spec);
         let queues: usize = specs().map(|spec: &PortSpec| spec.kind.queues_max()).sum();
-        let mut topology = Topology { ports: Vec::new(), ..self.topology.clone() };
+        let statics = statics(self.handle);
+        let mut topology = Topology { ports: Vec::new(), statics, ..self.topology.clone() };
         // With fewer ports than workers it could not be started: so many are left to the machine.
         topology.workers_auto |= topology.switch.workers > queues;
         let none = "# no port is plugged in: before it can be run, it wants one\n";
