@@ -3,6 +3,7 @@
 
 mod change;
 mod commands;
+mod fdb;
 mod hostile;
 mod lab;
 mod rights;

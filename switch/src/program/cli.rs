@@ -260,7 +260,7 @@ enum Command {
         #[command(subcommand)]
         what: PortCommand,
     },
-    /// The addresses that a switch that runs has learned
+    /// The addresses that a switch that runs knows
     Fdb {
         #[command(subcommand)]
         what: FdbCommand,

@@ -30,7 +30,9 @@
 //! | `reload` | | `file`, how many ports `came`, were `removed` and `changed`; `set`: settings |
 //! | `fdb.show` | `port`, `from` | `entries`, perhaps `next` |
 //! | `fdb.get` | `mac` | `entries`: one for each VLAN in which it is known |
-//! | `fdb.flush` | `port` | `flushed`: how many |
+//! | `fdb.add` | `mac`, `port` | `entries`: it, static from now on |
+//! | `fdb.del` | `mac`, `port` | `entries`: what was forgotten, learned or static |
+//! | `fdb.flush` | `port` | `flushed`: how many were forgotten of those that were learned |
 //! | `monitor` | | nothing; from then on events come, between the answers |
 //!
 //! `port`, `all` and `from` may be left out. Who finds `next` in an answer asks again with that as

@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 use serde::de::DeserializeOwned;
 use uswitch::{
     frame::Mac,
-    topology::{COMMON, Faults, KINDS, PortSpec},
+    topology::{COMMON, Faults, KINDS, PortSpec, StaticEntry},
 };
 
 use super::{
@@ -104,7 +104,7 @@ pub(crate) enum PortCommand {
 /// `uswitch fdb ...`
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum FdbCommand {
-    /// Show the learned addresses: all, or those behind a port
+    /// Show the known addresses: all, or those behind a port
     Show {
         /// `port NAME`
         #[arg(value_name = "port NAME", num_args = 0..=2)]
@@ -124,6 +124,31 @@ pub(crate) enum FdbCommand {
         which: Which,
     },
     /// Forget the learned addresses: all, or those behind a port
+    /// Say that an address is behind a port: it does not age, and no frame moves it
+    ///
+    /// It holds until it is deleted; a port that goes away and comes back has it again. It is
+    /// forgotten when the port is deleted.
+    Add {
+        /// The address: `02:00:00:00:00:01`
+        #[arg(value_name = "MAC")]
+        mac: String,
+        /// `dev NAME`; `master`, `static` and `sticky` may follow, as bridge(8) has them
+        #[arg(value_name = "dev NAME", num_args = 0..=5)]
+        words: Vec<String>,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Forget an address, learned or static
+    Del {
+        /// The address
+        #[arg(value_name = "MAC")]
+        mac: String,
+        /// `dev NAME`: only if it is behind that port
+        #[arg(value_name = "dev NAME", num_args = 0..=5)]
+        words: Vec<String>,
+        #[command(flatten)]
+        which: Which,
+    },
     Flush {
         /// `port NAME`
         #[arg(value_name = "port NAME", num_args = 0..=2)]
@@ -151,6 +176,8 @@ enum What {
     FdbShow { port: Option<String>, statistics: bool },
     FdbGet { mac: Mac },
     FdbFlush { port: Option<String> },
+    FdbAdd { mac: Mac, port: String },
+    FdbDel { mac: Mac, port: Option<String> },
     Stats,
     Drops,
     Monitor,
@@ -197,11 +224,21 @@ impl Steer {
             FdbCommand::Show { filter, statistics, which } => {
                 (which, What::FdbShow { port: port_of(&filter)?, statistics })
             }
-            FdbCommand::Get { mac, which } => {
-                let parsed = mac.parse().map_err(|error| {
-                    Faults::from(format!("`{}` is no address: {error}", mac.escape_debug()))
-                })?;
-                (which, What::FdbGet { mac: parsed })
+            FdbCommand::Get { mac, which } => (which, What::FdbGet { mac: mac_of(&mac)? }),
+            FdbCommand::Add { mac, words, which } => {
+                let mut faults = Faults::default();
+                let station = StaticEntry::read_station(&mac).map_err(Faults::from);
+                let station = station.map_err(|why| faults.append(why)).ok();
+                let port = port_of(without_flags(&words)).and_then(|port| {
+                    port.ok_or_else(|| "`dev NAME` is missing, the port that it is behind".into())
+                });
+                let port = port.map_err(|why| faults.append(why)).ok();
+                let (mac, port) = faults.or(station.zip(port))?;
+                (which, What::FdbAdd { mac, port })
+            }
+            FdbCommand::Del { mac, words, which } => {
+                let (mac, port) = (mac_of(&mac)?, port_of(without_flags(&words))?);
+                (which, What::FdbDel { mac, port })
             }
             FdbCommand::Flush { filter, which } => {
                 (which, What::FdbFlush { port: port_of(&filter)? })
@@ -262,6 +299,19 @@ fn check_options(options: &[String]) -> Result<(), Faults> {
     let read = PortSpec::read(&KINDS[0], vec!["port".to_owned()], &common);
     let read = read.map_err(|found| faults.append(found));
     faults.or(read.ok().map(|_| ()))
+}
+
+/// The address that was typed.
+fn mac_of(text: &str) -> Result<Mac, Faults> {
+    let no_address = |error| format!("`{}` is no address: {error}", text.escape_debug());
+    text.parse().map_err(|error| Faults::from(no_address(error)))
+}
+
+/// The words before those that bridge(8) wants for what is meant here anyway.
+fn without_flags(words: &[String]) -> &[String] {
+    let is_flag = |word: &&String| matches!(word.as_str(), "master" | "static" | "sticky");
+    let flags = words.iter().skip(2).rev().take_while(is_flag).count();
+    &words[..words.len() - flags]
 }
 
 /// The port in `port NAME`; `dev NAME` and `brport NAME` are what bridge(8) says.
@@ -347,6 +397,16 @@ impl Line {
                 let page: FdbPage = self.ask(&Request::FdbGet { mac: mac.to_string() })?;
                 Ok(show::fdb(page.entries, true, json))
             }
+            What::FdbAdd { mac, port } => {
+                let (mac, port) = (mac.to_string(), port.clone());
+                let page: FdbPage = self.ask(&Request::FdbAdd { mac, port })?;
+                Ok(if json { show::fdb(page.entries, true, true) } else { String::new() })
+            }
+            What::FdbDel { mac, port } => {
+                let (mac, port) = (mac.to_string(), port.clone());
+                let page: FdbPage = self.ask(&Request::FdbDel { mac, port })?;
+                Ok(if json { show::fdb(page.entries, true, true) } else { String::new() })
+            }
             What::FdbFlush { port } => {
                 let flushed: Flushed = self.ask(&Request::FdbFlush { port: port.clone() })?;
                 Ok(show::flushed(&flushed, json))
@@ -370,7 +430,7 @@ impl Line {
         Ok(rows)
     }
 
-    /// All learned addresses, page by page.
+    /// All known addresses, page by page.
     fn fdb(&mut self, port: Option<&str>) -> Result<Vec<FdbRow>, String> {
         let (mut rows, mut from) = (Vec::new(), Some(0));
         while let Some(first) = from {

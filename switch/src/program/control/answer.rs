@@ -3,6 +3,7 @@
 
 mod config;
 mod set;
+mod statics;
 
 use std::{
     process,
@@ -96,7 +97,7 @@ pub(crate) struct Told {
     pub(crate) told: Vec<String>,
 }
 
-/// A learned address, by the keys of `bridge -j fdb`.
+/// A known address, by the keys of `bridge -j fdb`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct FdbRow {
     pub(crate) mac: String,
@@ -104,13 +105,16 @@ pub(crate) struct FdbRow {
     /// 0, and left out: the bridge does not mind VLANs.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) vlan: u16,
-    /// Always empty: it was learned.
+    /// `static`, or empty: it was learned.
     pub(crate) state: String,
-    /// Seconds since it was heard.
+    /// Seconds since it was heard, or said.
     pub(crate) updated: f64,
+    /// Static, and its port is away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) absent: bool,
 }
 
-/// The answer to `fdb.show` and `fdb.get`.
+/// The answer to `fdb.show`, `fdb.get`, `fdb.add` and `fdb.del`.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct FdbPage {
     pub(crate) entries: Vec<FdbRow>,
@@ -154,6 +158,8 @@ impl Steered<'_> {
             Request::Reload {} => Err("the control loop answers this itself".to_owned()),
             Request::FdbShow { port, from } => json(&self.fdb(port.as_deref(), *from)?),
             Request::FdbGet { mac } => json(&self.find(mac)?),
+            Request::FdbAdd { mac, port } => json(&self.add_static(mac, port)?),
+            Request::FdbDel { mac, port } => json(&self.del_station(mac, port.as_deref())?),
             Request::FdbFlush { port } => json(&self.flush(port.as_deref())?),
             Request::Monitor {} => Err("the server answers this itself".to_owned()),
         }
@@ -277,7 +283,11 @@ impl Steered<'_> {
     }
 
     fn remove(&mut self, name: &str) -> Result<PortPage, String> {
+        let statics = self.statics_of(name);
         if let Some(reports) = self.plugs.remove(name, self.handle) {
+            for station in statics {
+                self.handle.del_static(station);
+            }
             self.news.push(Event::removed(name));
             let ports = reports.iter().map(|report| self.tell(&Row::Departed(report))).collect();
             return Ok(PortPage { ports, next: None });
@@ -301,6 +311,10 @@ impl Steered<'_> {
     fn fdb(&self, port: Option<&str>, from: usize) -> Result<FdbPage, String> {
         let ports = port.map(|name| self.ports(name)).transpose()?;
         let (mut page, mut octets, mut last) = (FdbPage::default(), 0, from);
+        if from == 0 {
+            // They are few, and in no bucket.
+            page.entries.extend(self.absent().filter(|row| port.is_none_or(|p| row.ifname == p)));
+        }
         for (bucket, entry) in self.handle.fdb().entries_from(from, self.handle.now()) {
             // A bucket is told whole, so that the next page begins with another.
             if octets >= PAGE_OCTETS && bucket != last {
@@ -321,7 +335,9 @@ impl Steered<'_> {
         let wanted: Mac = mac.parse().map_err(|error| format!("mac `{mac}`: {error}"))?;
         let entries = self.handle.fdb().entries(self.handle.now());
         let entries = entries.filter(|entry| entry.mac == wanted);
-        let page = FdbPage { entries: entries.map(|entry| self.row(&entry)).collect(), next: None };
+        let absent = self.absent().filter(|row| row.mac == wanted.to_string());
+        let entries = entries.map(|entry| self.row(&entry)).chain(absent).collect();
+        let page = FdbPage { entries, next: None };
         if page.entries.is_empty() {
             return Err(format!("{wanted} is not known: frames for it are flooded"));
         }
@@ -344,8 +360,9 @@ impl Steered<'_> {
             mac: entry.mac.to_string(),
             ifname: self.handle.name(entry.port).unwrap_or("?").to_owned(),
             vlan: entry.vlan,
-            state: String::new(),
+            state: statics::state(entry.is_static),
             updated: entry.age.as_secs_f64(),
+            absent: false,
         }
     }
 

@@ -76,6 +76,23 @@ pub(crate) enum Request {
         /// Its address.
         mac: String,
     },
+    /// A station is behind a port, whatever is learned.
+    #[serde(rename = "fdb.add")]
+    FdbAdd {
+        /// Its address.
+        mac: String,
+        /// The name of the port.
+        port: String,
+    },
+    /// Forgets a station, learned or said.
+    #[serde(rename = "fdb.del")]
+    FdbDel {
+        /// Its address.
+        mac: String,
+        /// The name of a port or of a plug: only if it is behind that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<String>,
+    },
     /// Forgets what was learned: behind a port, or everywhere.
     #[serde(rename = "fdb.flush")]
     FdbFlush {
@@ -206,7 +223,10 @@ mod tests {
             Request::Config { from: 3 },
             Request::Reload {},
             Request::FdbShow { port: port.clone(), from: 1 << 40 },
-            Request::FdbGet { mac },
+            Request::FdbGet { mac: mac.clone() },
+            Request::FdbAdd { mac: mac.clone(), port: "tap0".to_owned() },
+            Request::FdbDel { mac: mac.clone(), port: None },
+            Request::FdbDel { mac, port: port.clone() },
             Request::FdbFlush { port },
             Request::Monitor {},
         ] {

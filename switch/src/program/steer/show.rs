@@ -130,7 +130,7 @@ impl<'a> JsonPort<'a> {
     }
 }
 
-/// Learned addresses in their order, a line each, as `bridge fdb` has them.
+/// Known addresses in their order, a line each, as `bridge fdb` has them.
 pub(super) fn fdb(mut rows: Vec<FdbRow>, statistics: bool, json: bool) -> String {
     rows.sort_by(|one, other| (one.vlan, &one.mac).cmp(&(other.vlan, &other.mac)));
     if json {
@@ -140,7 +140,10 @@ pub(super) fn fdb(mut rows: Vec<FdbRow>, statistics: bool, json: bool) -> String
         let vlan = if row.vlan == 0 { String::new() } else { format!(" vlan {}", row.vlan) };
         let age = row.age().as_secs_f64();
         let age = if statistics { format!(" updated {age:.1} s ago") } else { String::new() };
-        format!("{} dev {}{vlan}{age}\n", row.mac, row.ifname)
+        let state = if row.state.is_empty() { String::new() } else { format!(" {}", row.state) };
+        let age = if row.absent { String::new() } else { age };
+        let absent = if row.absent { " (its port is away)" } else { "" };
+        format!("{} dev {}{vlan}{age}{state}{absent}\n", row.mac, row.ifname)
     };
     rows.iter().map(tell).collect()
 }
