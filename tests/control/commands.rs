@@ -60,6 +60,7 @@ fn what_is_asked_wrongly_is_told_in_a_sentence_with_its_exit_code() {
         ("fdb add 02:00:00:00:00:01 dev c", 1, "there is no port `c`; did you mean `a`?"),
         ("fdb del 02:00:00:00:00:01", 1, "02:00:00:00:00:01 is not known"),
         ("fdb del 02:00:00:00:00:01 dev", 2, "`dev` is not `port NAME`"),
+        ("monitor prot", 2, "prot"),
         ("stats -x", 2, "-x"),
         ("drops all", 2, "all"),
         ("monitor -n other", 1, "no switch is named `other`; there are: `lab`"),
@@ -213,8 +214,10 @@ fn every_command_of_the_readme_works() {
         let words = command.strip_prefix("uswitch ").unwrap().replace("ADDR", MAC);
         match &*words {
             // This one does not end.
-            "monitor" => {}
+            "monitor" | "monitor fdb" => {}
             "port add tap3" => drop(lab.done(&format!("port add {}", lab.spec("tap4")))),
+            // The switch of this test has stream ports: a client of theirs is a port.
+            "fdb add 02:00:00:00:01:01 dev tap3" => drop(lab.done(&words.replace("tap3", "a.1"))),
             "port del tap3" => drop(lab.done("port del tap4")),
             words => drop(lab.done(words)),
         }
@@ -227,8 +230,6 @@ fn device_that_is_added_is_made_where_it_is_wanted_and_goes_when_it_is_deleted()
     if !privileged() {
         return;
     }
-            // The switch of this test has stream ports: a client of theirs is a port.
-            "fdb add 02:00:00:00:01:01 dev tap3" => drop(lab.done(&words.replace("tap3", "a.1"))),
     let lab = Lab::new();
     let hosts = [Namespace::new().unwrap(), Namespace::new().unwrap()];
     let running = lab.start("lab", &["a"], &[]);

@@ -1,13 +1,51 @@
-//! Static entries, on a switch with stream ports.
+//! Static entries, and what is told of stations, on a switch with stream ports.
 
-use std::os::unix::net::UnixListener;
+use std::{os::unix::net::UnixListener, thread};
 
+use serde_json::{Value, json};
 use uswitch_tests::exchange::{BROADCAST, frame, station};
 
-use crate::lab::{Lab, eventually};
+use crate::{
+    lab::{Lab, Line, eventually},
+    station::Station,
+};
 
-/// The first station's address, as it is written.
-const MACS: [&str; 1] = ["02:00:00:00:01:01"];
+/// The first two stations' addresses, as they are written.
+const MACS: [&str; 2] = ["02:00:00:00:01:01", "02:00:00:00:01:02"];
+
+/// Says hello to everybody.
+fn hello(from: &mut Station, number: u16) {
+    let mut source = station(1);
+    source[4..].copy_from_slice(&number.to_be_bytes());
+    from.put(&frame(BROADCAST, source, b"hello"));
+}
+
+/// Begins to listen for stations.
+fn listen(lab: &Lab) -> Line {
+    let mut line = lab.line("lab");
+    assert!(line.ask(r#"{"v":1,"do":"monitor","what":"fdb"}"#)["ok"].is_object());
+    line
+}
+
+/// Waits for an event of this kind, and does something again and again meanwhile: where ageing is
+/// short, a station may age before it is seen.
+fn told(line: &mut Line, kind: &str, mut again: impl FnMut()) -> Value {
+    thread::scope(|scope| {
+        let listener = scope.spawn(|| {
+            loop {
+                let event = line.next().expect("it goes on");
+                if event["event"] == kind {
+                    return event;
+                }
+            }
+        });
+        while !listener.is_finished() {
+            again();
+            thread::yield_now();
+        }
+        listener.join().unwrap()
+    })
+}
 
 #[test]
 fn static_station_is_where_it_was_said_to_be_whoever_uses_its_address() {
@@ -75,5 +113,68 @@ fn static_entry_comes_back_with_its_port_and_goes_when_that_is_deleted() {
     let _client = listener.accept().unwrap();
     eventually("it is back", || lab.json("port show far -j")[0]["operstate"] == "UP");
     assert_eq!(lab.done("fdb show"), "");
+    lab.end("lab", running);
+}
+
+#[test]
+fn what_happens_to_stations_is_told_to_who_listens_for_it() {
+    let lab = Lab::new();
+    let words = ["--ageing", "1", "--fdb-quota", "2"];
+    let running = lab.start("lab", &["a", "b"], &words);
+    let (mut a, mut b) = (lab.station("a"), lab.station("b"));
+    eventually("both are there", || lab.log("lab").matches(": connected").count() == 2);
+    let mut for_ports = lab.line("lab");
+    assert!(for_ports.ask(r#"{"v":1,"do":"monitor","what":"port"}"#)["ok"].is_object());
+    let mut line = listen(&lab);
+    let learned = told(&mut line, "learned", || hello(&mut a, 0x0101));
+    assert_eq!((&learned["mac"], &learned["port"]), (&MACS[0].into(), &"a.1".into()));
+    assert_eq!(learned["text"], format!("{}: learned behind a.1", MACS[0]));
+    let aged = told(&mut line, "aged", || {});
+    assert_eq!((&aged["mac"], &aged["port"]), (&MACS[0].into(), &"a.1".into()));
+    let quota = told(&mut line, "quota", || (0..9).for_each(|number| hello(&mut b, number)));
+    assert_eq!((&quota["port"], &quota["mac"]), (&"b.1".into(), &Value::Null));
+    lab.done("port del a");
+    assert_eq!(for_ports.next().unwrap()["event"], "removed", "and nothing of stations before");
+    lab.end("lab", running);
+}
+
+#[test]
+fn station_that_moves_or_is_forgotten_is_told() {
+    let lab = Lab::new();
+    let running = lab.start("lab", &["a", "b"], &[]);
+    let (mut a, mut b) = (lab.station("a"), lab.station("b"));
+    eventually("both are there", || lab.log("lab").matches(": connected").count() == 2);
+    hello(&mut a, 0x0102);
+    eventually("it is learned", || lab.done("fdb show") == format!("{} dev a.1\n", MACS[1]));
+    let mut line = listen(&lab);
+    hello(&mut b, 0x0102);
+    let moved = line.next().unwrap();
+    assert_eq!((&moved["event"], &moved["mac"]), (&"moved".into(), &MACS[1].into()), "{moved}");
+    assert_eq!(moved["ports"], json!(["a.1", "b.1"]));
+    lab.done("fdb flush");
+    let forgotten = line.next().unwrap();
+    assert_eq!((&forgotten["event"], &forgotten["port"]), (&"forgotten".into(), &"b.1".into()));
+    lab.end("lab", running);
+}
+
+#[test]
+fn flood_of_addresses_is_told_in_part_and_the_rest_is_counted() {
+    const STATIONS: u64 = 10_000;
+    let lab = Lab::new();
+    let running = lab.start("lab", &["a", "b"], &["--fdb-quota", "20000"]);
+    let mut a = lab.station("a");
+    eventually("it is there", || lab.log("lab").contains("a.1: connected"));
+    let mut line = listen(&lab);
+    (0..STATIONS as u16).for_each(|number| hello(&mut a, number));
+    let (mut told, mut missed) = (0, 0);
+    while told + missed < STATIONS {
+        let event = line.next().expect("it goes on");
+        assert_eq!(event["event"], "learned", "{event}");
+        told += 1;
+        missed += event["missed"].as_u64().unwrap_or(0);
+    }
+    assert_eq!(told + missed, STATIONS);
+    assert!(missed > 0, "{told} were told");
+    assert_eq!(lab.json("stats -j")["fdb"]["used"], STATIONS);
     lab.end("lab", running);
 }

@@ -138,9 +138,9 @@ fn crowd(lab: &Lab) {
 /// Wants to hear everything, and does not listen.
 fn deaf_listener(lab: &Lab) {
     let mut deaf = lab.line("lab");
-    assert!(deaf.ask(r#"{"v":1,"do":"monitor"}"#)["ok"].is_object());
+    assert!(deaf.ask(r#"{"v":1,"do":"monitor","what":"port"}"#)["ok"].is_object());
     let mut attentive = lab.line("lab");
-    assert!(attentive.ask(r#"{"v":1,"do":"monitor"}"#)["ok"].is_object());
+    assert!(attentive.ask(r#"{"v":1,"do":"monitor","what":"port"}"#)["ok"].is_object());
     let mut steering = lab.line("lab");
     let name = "x".repeat(60);
     let spec = lab.spec("x");

@@ -21,7 +21,7 @@ mod files;
 pub(crate) use self::files::Compared;
 use self::files::ConfigArgs;
 use super::{
-    control::{ControlConfig, NAME_DEFAULT, check_name, find_group},
+    control::{ControlConfig, NAME_DEFAULT, Topic, check_name, find_group},
     demo::DemoArgs,
     generate::Generate,
     kinds,
@@ -269,8 +269,15 @@ enum Command {
     Stats(Which),
     /// Show why a switch that runs has dropped frames
     Drops(Which),
-    /// Tell what happens in a switch that runs, a line each: ports that come and go, loops
-    Monitor(Which),
+    /// Tell what happens in a switch that runs, a line each: ports that come and go, stations that
+    /// are learned, move or age, quotas that are reached, loops
+    Monitor {
+        /// What of it
+        #[arg(default_value = "all")]
+        what: Topic,
+        #[command(flatten)]
+        which: Which,
+    },
     /// Print the manual page or completions for a shell
     Generate {
         #[command(subcommand)]
@@ -395,7 +402,7 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
         Some(Command::Fdb { what }) => steer(Steer::fdb(what)?),
         Some(Command::Stats(which)) => steer(Steer::stats(which)),
         Some(Command::Drops(which)) => steer(Steer::drops(which)),
-        Some(Command::Monitor(which)) => steer(Steer::monitor(which)),
+        Some(Command::Monitor { what, which }) => steer(Steer::monitor(what, which)),
         Some(Command::Generate { what }) => Ok(Order::Generate(what)),
         Some(Command::External(words)) => Ok(Order::External(words)),
         None => Ok(Order::Switch(switch.options(faults))),

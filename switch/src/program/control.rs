@@ -33,16 +33,20 @@
 //! | `fdb.add` | `mac`, `port` | `entries`: it, static from now on |
 //! | `fdb.del` | `mac`, `port` | `entries`: what was forgotten, learned or static |
 //! | `fdb.flush` | `port` | `flushed`: how many were forgotten of those that were learned |
-//! | `monitor` | | nothing; from then on events come, between the answers |
+//! | `monitor` | `what`: `all`, `port`, `fdb` | nothing; from then on events come, too |
 //!
-//! `port`, `all` and `from` may be left out. Who finds `next` in an answer asks again with that as
-//! `from`: an answer has about 64 KiB. What changes meanwhile is seen before or after, or not at
-//! all. An event is `{"v":1,"event":KIND,"time":SECONDS,"text":SENTENCE}` with `port`, `ports` or
-//! `mac` where it is about such; kinds are `came`, `waits`, `left` (it will be back), `told`,
-//! `failed`, `detached` (it will not), `removed` (`port.del`, `reload`), `set` (by `port.set`),
-//! `applied` (the file was read again; an object of that name is the answer to `reload`), `refused`
-//! (it was, and nothing was changed), `flapping` and `died`. Events that found no room are counted
-//! in `missed` of the next one.
+//! All but `spec`, `mac` and the `port` of `port.del` and `fdb.add` may be left out. Who finds
+//! `next` in an answer asks again with that as `from`: an answer has about 64 KiB. What changes
+//! meanwhile is seen before or after, or not at all. An event is
+//! `{"v":1,"event":KIND,"time":SECONDS,"text":SENTENCE}` with `port`, `ports` or `mac` where it is
+//! about such. Kinds about ports (`"what":"port"`) are `came`, `waits`, `left` (it will be back),
+//! `told`, `failed`, `detached` (it will not), `removed` (`port.del`, `reload`) and `set` (by
+//! `port.set`); about the forwarding database (`"what":"fdb"`) `learned`, `moved`, `aged`,
+//! `forgotten` (not by age), `flapping`, and of a port `quota` and `full`: what it hears more is
+//! not learned. For all are `applied` (the file was read again; an object of that name is the
+//! answer to `reload`), `refused` (it was, and nothing was changed) and `died`. What happens to
+//! stations is found out once a second (`stations.rs`). Events that found no room are counted in
+//! `missed` of the next one about the same.
 //!
 //! **Limits.** [`CLIENTS_MAX`] clients; [`LINE_MAX`] octets of a line; [`PATIENCE`] from the
 //! connection, or the last answer, to the next whole request, except for who hears events;
@@ -58,12 +62,13 @@ mod event;
 mod place;
 mod request;
 mod server;
+mod stations;
 
 use std::{
     collections::BTreeMap,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -71,7 +76,7 @@ use nix::{
     sys::eventfd::{EfdFlags, EventFd},
     unistd::Gid,
 };
-use uswitch::plug::Change;
+use uswitch::{plug::Change, port::Port, switch::Handle};
 
 pub(crate) use self::{
     answer::{
@@ -81,7 +86,8 @@ pub(crate) use self::{
     applied::Applied,
     event::Event,
     place::{NAME_DEFAULT, check_name, connect, find_group},
-    request::{Answer, Request, read_answer, read_faults},
+    request::{Answer, Request, Topic, read_answer, read_faults},
+    stations::Stations,
 };
 use self::{
     request::{VERSION, answer_line, refusal_line},
@@ -117,16 +123,27 @@ pub(crate) struct Asked {
     pub(crate) request: Request,
 }
 
+/// An answer on its way.
+struct Line {
+    client: u64,
+    /// Whether what was asked for is done.
+    done: bool,
+    line: String,
+}
+
 /// The control loop's hold on the control socket, which is gone when this is dropped.
 pub(crate) struct Control {
     /// Requests to be answered. For `select`, too.
     pub(crate) requests: Receiver<Asked>,
-    /// Lines, each for the client of this number.
-    answers: Option<Sender<(u64, String)>>,
-    events: Sender<String>,
+    answers: Option<Sender<Line>>,
+    events: Sender<(Topic, String)>,
     bell: Arc<EventFd>,
-    /// Events for which there was no room since the last that found some.
-    missed: u64,
+    /// Events of each topic that were lost since the last that was told.
+    missed: [u64; Topic::COUNT],
+    /// Lent to each client that listens for stations.
+    listeners: Arc<()>,
+    /// Those who wish to listen, and wait until what there is now is known.
+    waiting: Vec<Asked>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -145,6 +162,7 @@ impl Control {
         let (ask, requests) = bounded(REQUESTS_MAX);
         let (answers, answered) = bounded(REQUESTS_MAX);
         let (events, told) = bounded(EVENTS_MAX);
+        let listeners = Arc::new(());
         let server = Server {
             listener,
             _bound: bound,
@@ -157,36 +175,72 @@ impl Control {
             next: 0,
             outstanding: 0,
             rests_until: None,
+            listeners: listeners.clone(),
         };
         let thread = thread::Builder::new().name("control".into()).spawn(|| server.run());
         let thread = thread.map_err(|error| failed(netlab::reason(&error)))?;
         let (answers, thread) = (Some(answers), Some(thread));
-        Ok(Control { requests, answers, events, bell, missed: 0, thread })
+        let (missed, waiting) = (Default::default(), Vec::new());
+        Ok(Control { requests, answers, events, bell, missed, listeners, waiting, thread })
     }
 
     /// Answers a request. Never waits.
     pub(crate) fn answer(&self, asked: &Asked, answer: Answer) {
-        self.say(asked, answer_line(&answer));
+        self.say(asked, answer.is_ok(), answer_line(&answer));
     }
 
     /// Answers that nothing is done, because of what is wrong with a file. Never waits.
     pub(crate) fn refuse(&self, asked: &Asked, told: &config::Told) {
         let faults = told.shown(PAGE_OCTETS);
-        self.say(asked, refusal_line(&told.sentences(), &faults));
+        self.say(asked, false, refusal_line(&told.sentences(), &faults));
     }
 
-    fn say(&self, asked: &Asked, line: String) {
+    fn say(&self, asked: &Asked, done: bool, line: String) {
         let answers = self.answers.as_ref().expect("it is taken only when this is dropped");
         // There is room for all that can be asked. If the server has ended, nobody hears it.
-        let _ = answers.try_send((asked.client, line));
+        let _ = answers.try_send(Line { client: asked.client, done, line });
         self.ring();
     }
 
     /// Tells who listens what has changed. Never waits.
     pub(crate) fn tell(&mut self, event: Event) {
-        let line = event.line(VERSION, self.missed);
-        self.missed = if self.events.try_send(line).is_ok() { 0 } else { self.missed + 1 };
+        let topic = event.topic();
+        let missed = &mut self.missed[topic as usize];
+        let line = event.line(VERSION, *missed);
+        *missed = if self.events.try_send((topic, line)).is_ok() { 0 } else { *missed + 1 };
         self.ring();
+    }
+
+    /// Tells it of what was found out about stations, before which others were lost.
+    fn tell_behind(&mut self, event: Event, lost: u64) {
+        self.missed[event.topic() as usize] += lost;
+        self.tell(event);
+    }
+
+    /// Takes a wish to listen. Who wishes to hear of stations is answered when it is known which
+    /// there are: from then on nothing is missed.
+    pub(crate) fn listen(&mut self, asked: Asked) {
+        self.waiting.push(asked);
+    }
+
+    /// Finds out what happened to stations, if somebody wants to know. Never takes long; how soon
+    /// it is to be called again, [`Stations::pause`] says.
+    pub(crate) fn look<P: Port>(&mut self, stations: &mut Option<Stations>, handle: &Handle<P>) {
+        // Beside ours and the server's there is one of each who listens.
+        if Arc::strong_count(&self.listeners) > 2 {
+            let stations = stations.get_or_insert_default();
+            for (event, lost) in stations.look(handle, Instant::now()) {
+                self.tell_behind(event, lost);
+            }
+            if !stations.is_ready() {
+                return;
+            }
+        } else {
+            *stations = None;
+        }
+        for asked in std::mem::take(&mut self.waiting) {
+            self.answer(&asked, Ok("{}".to_owned()));
+        }
     }
 
     /// The same for a change of the plugs.

@@ -24,7 +24,7 @@ use uswitch::{
 use super::{
     cli::Options,
     config,
-    control::{Asked, Control, Event as News, NAME_DEFAULT, Request, Steered},
+    control::{Asked, Control, Event as News, NAME_DEFAULT, Request, Stations, Steered},
     notify::{Notify, State},
     open,
     output::{self, DONE, FAILURE},
@@ -131,6 +131,8 @@ struct Running<'a> {
     control: Option<Control>,
     /// Who watches over us.
     notify: Notify,
+    /// The stations, while somebody listens for them.
+    stations: Option<Stations>,
 }
 
 impl Running<'_> {
@@ -149,9 +151,18 @@ impl Running<'_> {
             // Their ports are still to come.
             handle.add_static(*mac, port).map_err(|why| vec![format!("{mac}: {why}")])?;
         }
-        let (topology, control, notify) = (topology.clone(), None, Notify::from_environment());
-        let mut running =
-            Running { options, wishes, plugs, handle, started, workers, topology, control, notify };
+        let mut running = Running {
+            options,
+            wishes,
+            plugs,
+            handle,
+            started,
+            workers,
+            topology: topology.clone(),
+            control: None,
+            notify: Notify::from_environment(),
+            stations: None,
+        };
         running.plug_in().map_err(failed("the ports were not plugged in"))?;
         running.open_control();
         if options.verbose {
@@ -187,8 +198,15 @@ impl Running<'_> {
         for asked in control.requests.try_iter().take(control.requests.len()).collect::<Vec<_>>() {
             match asked.request {
                 Request::Reload {} => self.reload_for(&asked),
+                Request::Monitor { .. } => self.listen(asked),
                 _ => self.steer(&asked),
             }
+        }
+    }
+
+    fn listen(&mut self, asked: Asked) {
+        if let Some(control) = &mut self.control {
+            control.listen(asked);
         }
     }
 
@@ -264,6 +282,9 @@ impl Running<'_> {
                 Ok(Wish::Reload) | Err(TryRecvError::Empty) => {}
             }
             self.answer();
+            if let Some(control) = &mut self.control {
+                control.look(&mut self.stations, &self.handle);
+            }
             let changes = self.plugs.tend(&mut self.handle);
             changes.iter().for_each(|change| self.tell(change));
             let died = |change: &Change| matches!(change, Change::Switch(Event::WorkerDied));
@@ -292,7 +313,9 @@ impl Running<'_> {
             select.recv(&control.requests);
         }
         // Which of them it was will be seen; what is in them is not for us to take out.
-        let _ = select.ready_timeout(self.notify.sleep_max(TEND_INTERVAL));
+        let pause = self.stations.as_ref().map(|stations| stations.pause(Instant::now()));
+        let pause = pause.unwrap_or(TEND_INTERVAL).min(TEND_INTERVAL);
+        let _ = select.ready_timeout(self.notify.sleep_max(pause));
     }
 
     /// What a service manager is told of.

@@ -22,7 +22,7 @@ use uswitch::{
 use super::{
     control::{
         self, ConfigPage, Event, FdbPage, FdbRow, Flushed, PortPage, PortRow, Request, Show, Told,
-        read_answer,
+        Topic, read_answer,
     },
     output::{self, FAILURE},
     report::Status,
@@ -123,7 +123,6 @@ pub(crate) enum FdbCommand {
         #[command(flatten)]
         which: Which,
     },
-    /// Forget the learned addresses: all, or those behind a port
     /// Say that an address is behind a port: it does not age, and no frame moves it
     ///
     /// It holds until it is deleted; a port that goes away and comes back has it again. It is
@@ -149,6 +148,7 @@ pub(crate) enum FdbCommand {
         #[command(flatten)]
         which: Which,
     },
+    /// Forget the learned addresses: all, or those behind a port
     Flush {
         /// `port NAME`
         #[arg(value_name = "port NAME", num_args = 0..=2)]
@@ -175,12 +175,12 @@ enum What {
     Config,
     FdbShow { port: Option<String>, statistics: bool },
     FdbGet { mac: Mac },
-    FdbFlush { port: Option<String> },
     FdbAdd { mac: Mac, port: String },
     FdbDel { mac: Mac, port: Option<String> },
+    FdbFlush { port: Option<String> },
     Stats,
     Drops,
-    Monitor,
+    Monitor { what: Topic },
 }
 
 impl Steer {
@@ -268,8 +268,8 @@ impl Steer {
     }
 
     /// `uswitch monitor`
-    pub(crate) fn monitor(which: Which) -> Steer {
-        Steer { which, what: What::Monitor }
+    pub(crate) fn monitor(what: Topic, which: Which) -> Steer {
+        Steer { which, what: What::Monitor { what } }
     }
 
     /// The same, with what stood in front of the command.
@@ -334,7 +334,7 @@ pub(crate) fn run(steer: &Steer) -> ExitCode {
     let done = Line::open(steer.which.name.as_deref()).and_then(|mut line| {
         let json = steer.which.json;
         match &steer.what {
-            What::Monitor => line.monitor(json),
+            What::Monitor { what } => line.monitor(*what, json),
             What::Reload => line.reload(json),
             what => Ok(output::print(&line.text(what, json)?)),
         }
@@ -413,7 +413,7 @@ impl Line {
             }
             What::Stats => Ok(self.status()?.render(json)),
             What::Drops => Ok(show::drops(&self.status()?, json)),
-            What::Monitor | What::Reload => Ok(String::new()),
+            What::Monitor { .. } | What::Reload => Ok(String::new()),
         }
     }
 
@@ -488,8 +488,8 @@ impl Line {
     }
 
     /// Prints events until the switch ends, or nobody reads them any more.
-    fn monitor(&mut self, json: bool) -> Result<ExitCode, String> {
-        let _: serde_json::Value = self.ask(&Request::Monitor {})?;
+    fn monitor(&mut self, what: Topic, json: bool) -> Result<ExitCode, String> {
+        let _: serde_json::Value = self.ask(&Request::Monitor { what })?;
         let patience = self.reader.get_mut().set_read_timeout(None);
         patience.map_err(|error| netlab::reason(&error))?;
         while let Some(line) = self.next()? {

@@ -161,7 +161,7 @@ impl Steered<'_> {
             Request::FdbAdd { mac, port } => json(&self.add_static(mac, port)?),
             Request::FdbDel { mac, port } => json(&self.del_station(mac, port.as_deref())?),
             Request::FdbFlush { port } => json(&self.flush(port.as_deref())?),
-            Request::Monitor {} => Err("the server answers this itself".to_owned()),
+            Request::Monitor { .. } => Err("the control loop answers this itself".to_owned()),
         }
     }
 

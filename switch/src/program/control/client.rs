@@ -7,15 +7,23 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
+    sync::Arc,
     time::Instant,
 };
 
 use nix::poll::PollFlags;
 
-use super::{LINE_MAX, PATIENCE, WAITING_MAX, request::answer_line};
+use super::{LINE_MAX, PATIENCE, Topic, WAITING_MAX, request::answer_line};
 
 /// Octets that are read at a time: one client cannot keep the others waiting.
 const READ_MAX: usize = 16 << 10;
+
+/// That somebody listens: the control loop sees by the count of these what it has to find out.
+pub(super) struct Listens {
+    pub(super) topic: Topic,
+    /// Held as long as stations are listened for.
+    pub(super) _stations: Option<Arc<()>>,
+}
 
 /// A client, or what is left of it.
 pub(super) struct Client {
@@ -30,8 +38,10 @@ pub(super) struct Client {
     gone: bool,
     /// A request of it is being answered.
     asked: bool,
-    /// It hears events.
-    pub(super) monitors: bool,
+    /// The events that it hears.
+    pub(super) monitors: Option<Listens>,
+    /// Those that it hears when its request has been answered.
+    pub(super) wishes: Option<Listens>,
     /// When it connected, or had its last answer.
     since: Instant,
 }
@@ -46,7 +56,8 @@ impl Client {
             ended: false,
             gone: false,
             asked: false,
-            monitors: false,
+            monitors: None,
+            wishes: None,
             since: now,
         }
     }
@@ -90,7 +101,7 @@ impl Client {
     /// It hears nothing any more. What it has written counts nevertheless.
     pub(super) fn hung_up(&mut self) {
         self.waiting.clear();
-        self.gone |= self.monitors;
+        self.gone |= self.monitors.is_some();
     }
 
     /// The next line, if it is whole and the one before has been answered.
@@ -104,7 +115,7 @@ impl Client {
             return None;
         }
         let Some(end) = end else {
-            self.gone |= self.ended && !self.monitors && self.waiting.is_empty();
+            self.gone |= self.ended && self.monitors.is_none() && self.waiting.is_empty();
             return None;
         };
         let mut line: Vec<u8> = self.written.drain(..=end).collect();
@@ -155,7 +166,7 @@ impl Client {
 
     /// When it has had its time. `None`: it owes us nothing.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        (!self.asked && !self.monitors).then(|| self.since + PATIENCE)
+        (!self.asked && self.monitors.is_none()).then(|| self.since + PATIENCE)
     }
 }
 
@@ -259,7 +270,7 @@ mod tests {
         assert_eq!((client.deadline(), client.interest()), (None, None));
         client.answer("", Instant::now());
         assert_eq!(client.interest(), Some(PollFlags::POLLIN));
-        client.monitors = true;
+        client.monitors = Some(Listens { topic: Topic::All, _stations: None });
         assert_eq!(client.deadline(), None);
     }
 }

@@ -3,9 +3,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use uswitch::{plug::Change, switch, topology::PortSpec};
+use uswitch::{frame::Mac, plug::Change, switch, topology::PortSpec};
 
-use super::Applied;
+use super::{Applied, Topic};
 
 /// An event.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -63,6 +63,26 @@ impl Event {
         }
     }
 
+    /// Something happened to a station behind a port.
+    pub(super) fn of_station(kind: &str, mac: Mac, port: &str) -> Event {
+        let text = match kind {
+            "learned" => format!("{mac}: learned behind {port}"),
+            _ => format!("{mac}: {kind}, it was behind {port}"),
+        };
+        Event { mac: Some(mac.to_string()), ..Event::of_port(kind, port, text) }
+    }
+
+    /// A station is behind another port than before.
+    pub(super) fn moved(mac: Mac, from: &str, to: &str) -> Event {
+        Event {
+            event: "moved".to_owned(),
+            ports: [from, to].map(str::to_owned).to_vec(),
+            mac: Some(mac.to_string()),
+            text: format!("{mac}: moved from {from} to {to}"),
+            ..Event::default()
+        }
+    }
+
     /// The file was read again, and what differed was done.
     pub(crate) fn applied(applied: &Applied) -> Event {
         let (event, text) = ("applied".to_owned(), applied.to_string());
@@ -73,6 +93,23 @@ impl Event {
     pub(crate) fn refused(file: &str) -> Event {
         let (event, text) = ("refused".to_owned(), format!("{file}: nothing was changed"));
         Event { event, text, ..Event::default() }
+    }
+
+    pub(super) fn of_port(kind: &str, port: &str, text: String) -> Event {
+        Event { event: kind.to_owned(), port: Some(port.to_owned()), text, ..Event::default() }
+    }
+
+    /// What it is about, by which listeners choose.
+    pub(super) fn topic(&self) -> Topic {
+        match &*self.event {
+            "came" | "waits" | "left" | "told" | "failed" | "detached" | "removed" | "set" => {
+                Topic::Port
+            }
+            "learned" | "moved" | "aged" | "forgotten" | "quota" | "full" | "flapping" => {
+                Topic::Fdb
+            }
+            _ => Topic::All,
+        }
     }
 
     /// The line, with its end.
@@ -120,9 +157,19 @@ fn is_zero(number: &u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use uswitch::frame::Mac;
-
     use super::*;
+
+    #[test]
+    fn who_chooses_a_topic_hears_that_and_what_concerns_all() {
+        let topic = |kind: &str| Event::of_port(kind, "a", String::new()).topic();
+        let hears = |topic: Topic, kinds: [&str; 3]| {
+            kinds.map(|kind| topic.covers(Event::of_port(kind, "a", String::new()).topic()))
+        };
+        assert_eq!(["left", "aged", "died"].map(topic), [Topic::Port, Topic::Fdb, Topic::All]);
+        assert_eq!(hears(Topic::Port, ["left", "aged", "died"]), [true, false, true]);
+        assert_eq!(hears(Topic::Fdb, ["left", "aged", "died"]), [false, true, true]);
+        assert_eq!(hears(Topic::All, ["left", "aged", "died"]), [true; 3]);
+    }
 
     #[test]
     fn an_event_is_one_line_that_can_be_read_back() {

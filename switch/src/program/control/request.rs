@@ -102,7 +102,39 @@ pub(crate) enum Request {
     },
     /// From now on tells events.
     #[serde(rename = "monitor")]
-    Monitor {},
+    Monitor {
+        /// Which of them.
+        #[serde(default, skip_serializing_if = "Topic::is_all")]
+        what: Topic,
+    },
+}
+
+/// What events are about.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Topic {
+    /// Everything.
+    #[default]
+    All,
+    /// Ports that come and go.
+    #[value(alias = "link")]
+    Port,
+    /// Stations: learned, moved, aged, forgotten; quotas; loops.
+    Fdb,
+}
+
+impl Topic {
+    /// All of them.
+    pub(super) const COUNT: usize = 3;
+
+    fn is_all(&self) -> bool {
+        *self == Topic::All
+    }
+
+    /// Whether who listens for this hears an event about that.
+    pub(super) fn covers(self, other: Topic) -> bool {
+        self == other || self == Topic::All || other == Topic::All
+    }
 }
 
 /// What comes of a request: JSON, or a sentence, of several faults one a line.
@@ -228,7 +260,8 @@ mod tests {
             Request::FdbDel { mac: mac.clone(), port: None },
             Request::FdbDel { mac, port: port.clone() },
             Request::FdbFlush { port },
-            Request::Monitor {},
+            Request::Monitor { what: Topic::Fdb },
+            Request::Monitor { what: Topic::All },
         ] {
             let line = request.line();
             assert_eq!(line.lines().count(), 1, "{line}");

@@ -25,8 +25,8 @@ use nix::{
 use uswitch::{port::unix::Bound, sys};
 
 use super::{
-    Asked, CLIENTS_MAX, REQUESTS_MAX,
-    client::Client,
+    Asked, CLIENTS_MAX, Line, REQUESTS_MAX, Topic,
+    client::{Client, Listens},
     request::{Refused, Request, answer_line},
 };
 
@@ -40,8 +40,10 @@ pub(super) struct Server {
     /// Who may connect beside root and our own user.
     pub(super) group: Option<Gid>,
     pub(super) requests: Sender<Asked>,
-    pub(super) answers: Receiver<(u64, String)>,
-    pub(super) events: Receiver<String>,
+    pub(super) answers: Receiver<Line>,
+    pub(super) events: Receiver<(Topic, String)>,
+    /// Lent to each client that listens for stations.
+    pub(super) listeners: Arc<()>,
     /// Rung when there is an answer or an event, or at the end.
     pub(super) bell: Arc<EventFd>,
     pub(super) clients: BTreeMap<u64, Client>,
@@ -78,9 +80,11 @@ impl Server {
         let now = Instant::now();
         loop {
             match self.answers.try_recv() {
-                Ok((number, line)) => {
+                Ok(Line { client: number, done, line }) => {
                     self.outstanding -= 1;
                     if let Some(client) = self.clients.get_mut(&number) {
+                        let wishes = client.wishes.take().filter(|_| done);
+                        client.monitors = wishes.or(client.monitors.take());
                         client.answer(&line, now);
                     }
                 }
@@ -88,8 +92,11 @@ impl Server {
                 Err(TryRecvError::Disconnected) => return false,
             }
         }
-        for event in self.events.try_iter() {
-            let listeners = self.clients.values_mut().filter(|client| client.monitors);
+        for (topic, event) in self.events.try_iter() {
+            let hears = |client: &&mut Client| {
+                client.monitors.as_ref().is_some_and(|listens| listens.topic.covers(topic))
+            };
+            let listeners = self.clients.values_mut().filter(hears);
             listeners.for_each(|client| client.say(&event));
         }
         true
@@ -102,11 +109,11 @@ impl Server {
                 && let Some(line) = client.next_line()
             {
                 match Request::read(&line) {
-                    Ok(Request::Monitor {}) => {
-                        client.monitors = true;
-                        client.answer(&answer_line(&Ok("{}".to_owned())), Instant::now());
-                    }
                     Ok(request) => {
+                        if let Request::Monitor { what } = request {
+                            let stations = what.covers(Topic::Fdb).then(|| self.listeners.clone());
+                            client.wishes = Some(Listens { topic: what, _stations: stations });
+                        }
                         client.ask();
                         self.outstanding += 1;
                         let asked = Asked { client: *number, request };
