@@ -9,6 +9,7 @@ use std::{
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use uswitch::{
     bridge::{Bridge, GroupForward},
+    capture::{self, Capture, SNAPLEN_MAX, Wants},
     fdb::{Fdb, FdbConfig, Tick},
     frame::BATCH_MAX,
     offload::VNET_HEADER_LEN,
@@ -24,7 +25,7 @@ use uswitch::{
 const BATCHES: [(usize, usize); 3] = [(BATCH_MAX, 60), (BATCH_MAX, 1514), (3, 65_000)];
 const NOW: Tick = Tick(0);
 
-criterion_group!(benches, turn);
+criterion_group!(benches, turn, turn_captured);
 criterion_main!(benches);
 
 fn turn(criterion: &mut Criterion) {
@@ -35,6 +36,36 @@ fn turn(criterion: &mut Criterion) {
         group.bench_function(format!("{frames}_frames_of_{octets}_octets"), |bencher| {
             bencher.iter_custom(|turns| (0..turns).map(|_| bench.turn(frames, octets)).sum());
         });
+    }
+    group.finish();
+}
+
+/// The same while a capture writes all of it down, on the way in and on the way out: what finds no
+/// room in the ring, which is emptied after each turn, would be seen. What a capture costs that is
+/// not there is the difference of `turn/unicast` between two versions of the program: the group
+/// above never has one.
+fn turn_captured(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("turn/captured");
+    for (frames, octets) in BATCHES {
+        for snaplen in [64, SNAPLEN_MAX] {
+            let mut bench = Bench::new();
+            let mut capture = bench.capture(snaplen);
+            let mut output = Vec::new();
+            group.throughput(Throughput::Elements(frames as u64));
+            let name = format!("{frames}_frames_of_{octets}_octets_snaplen_{snaplen}");
+            group.bench_function(name, |bencher| {
+                bencher.iter_custom(|turns| {
+                    let turn = |_| {
+                        let taken = bench.turn(frames, octets);
+                        output.clear();
+                        capture.drain(&mut output, usize::MAX);
+                        taken
+                    };
+                    (0..turns).map(turn).sum()
+                });
+            });
+            assert_eq!(capture.seen().lost, 0, "the ring has room for a turn");
+        }
     }
     group.finish();
 }
@@ -64,6 +95,18 @@ impl Bench {
         bench.worker.turn(1, NOW);
         bench.hosts[0].discard();
         bench
+    }
+
+    /// Begins a capture of both ports.
+    fn capture(&mut self, snaplen: u32) -> Capture {
+        let wants = Wants { snaplen, ..Wants::default() };
+        let (mut recording, capture, mut recorders) = capture::begin(0, wants, 1);
+        self.worker.record(recorders.remove(0));
+        for (port, name) in ["a", "b"].into_iter().enumerate() {
+            let interface = recording.interface(name).expect("all ports are wanted");
+            self.worker.record_port(0, PortId::new(port), interface);
+        }
+        capture
     }
 
     /// How long one turn takes.

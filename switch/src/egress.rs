@@ -15,10 +15,10 @@ use std::sync::Arc;
 use crate::{
     frame::{Arena, BATCH_MAX, Batch, Selection},
     port::{PORTS_MAX, PortId, Tx},
-    stats::PortCounters,
+    stats::{PortCounters, PortStats},
 };
 
-use outlet::Outlet;
+pub(crate) use outlet::Outlet;
 
 /// The sending halves, and for each the frames of this turn that leave by it.
 pub(crate) struct Egress<T> {
@@ -74,6 +74,25 @@ impl<T: Tx> Egress<T> {
     pub(crate) fn others(&self, ingress: PortId) -> u64 {
         let itself = self.ports.get(ingress.index()).is_some_and(Option::is_some);
         (self.attached.len() - usize::from(itself)) as u64
+    }
+
+    /// What is sorted so far: each port with its frames, before they are sent.
+    pub(crate) fn leaving<'a>(
+        &'a self,
+        ingress: PortId,
+        batch: Batch<'a>,
+    ) -> impl Iterator<Item = (PortId, Selection<'a>, &'a Outlet<T>)> {
+        let reached = if self.flood == 0 { &self.touched } else { &self.attached };
+        reached.iter().filter(move |port| **port != ingress).filter_map(move |port| {
+            let outlet = self.ports[port.index()].as_ref()?;
+            let mask = self.flood | outlet.mask;
+            (mask != 0).then_some((*port, Selection { batch, mask }, outlet))
+        })
+    }
+
+    /// What this worker has counted for a port. `None`: there is no such port.
+    pub(crate) fn stats(&self, port: PortId) -> Option<PortStats> {
+        Some(self.ports.get(port.index())?.as_ref()?.stats())
     }
 
     /// Notes that a frame leaves by this port. `false`: there is no such port any more.

@@ -42,7 +42,7 @@
 //! 1.9-2.3; slots of two words 1.1, 1.6, 0.9-1.2, and torn reads to explain away; hashbrown behind
 //! arc-swap 0.5, 1.1, 1.0-1.6, and a copy of all for each new address. Two workers: the same.
 
-mod atomic;
+pub(crate) mod atomic;
 mod bucket;
 mod dry;
 mod entries;

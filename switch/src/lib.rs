@@ -20,6 +20,7 @@
 //!    frames by port, and finishes those that leave by a port without offloads.
 //! 5. [`switch`]: who runs the workers. [`switch::start`] gives a [`switch::Handle`] by which
 //!    ports come and go while frames flow; [`stats`] is what it reports.
+//!    [`capture`] looks on, if somebody wants to see the frames.
 //! 6. [`topology`]: what there should be, read from text and checked whole; [`plug`]: what opens
 //!    it, and opens it again.
 //!
@@ -48,6 +49,7 @@
 //! ```
 
 pub mod bridge;
+pub mod capture;
 mod egress;
 pub mod fdb;
 mod flap;

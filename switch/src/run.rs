@@ -22,6 +22,7 @@ use nix::sys::{
 
 use crate::{
     bridge::GroupForward,
+    capture::recorder::Recorder,
     fdb::Tick,
     port::{Port, PortId},
     stats::PortCounters,
@@ -63,6 +64,12 @@ pub(crate) enum Command<P: Port> {
     GroupForward(GroupForward),
     /// Do this when there is no frame.
     BusyPoll(BusyPoll),
+    /// Write down for a capture what passes.
+    Record(Box<Recorder>),
+    /// The frames of this port too, which the capture knows by this number.
+    RecordPort { capture: u64, port: PortId, interface: u16 },
+    /// Write no more for this capture.
+    EndRecord { capture: u64 },
     /// Say by this that everything before is done.
     Done { done: Sender<()> },
     /// End.
@@ -248,6 +255,11 @@ impl<P: Port> Loop<P> {
                 }
                 Command::GroupForward(which) => self.worker.set_group_forward(which),
                 Command::BusyPoll(busy_poll) => self.busy_poll = busy_poll,
+                Command::Record(recorder) => self.worker.record(*recorder),
+                Command::RecordPort { capture, port, interface } => {
+                    self.worker.record_port(capture, port, interface);
+                }
+                Command::EndRecord { capture } => self.worker.end_record(capture),
                 // Nobody waits any more: that is his affair.
                 Command::Done { done } => drop(done.try_send(())),
                 Command::Stop => return false,

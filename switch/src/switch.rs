@@ -6,6 +6,7 @@
 //! way round: every worker lets go of it, then its addresses are forgotten, then its number is
 //! free for another.
 
+mod captures;
 mod foresee;
 mod ports;
 mod settings;
@@ -178,6 +179,7 @@ pub struct Handle<P: Port> {
     unheard: Vec<Notice>,
     flaps: Flaps,
     statics: Statics,
+    captures: captures::Captures,
 }
 
 /// One worker, as the control plane sees it.
@@ -238,6 +240,7 @@ pub fn start<P: Port>(config: &SwitchConfig) -> io::Result<Handle<P>> {
         unheard: Vec::new(),
         flaps: Flaps::default(),
         statics: Statics::new(),
+        captures: captures::Captures::default(),
     };
     for number in 0..config.workers {
         let (commands, taken) = bounded(COMMANDS_MAX);
@@ -299,6 +302,7 @@ impl<P: Port> Handle<P> {
             } else {
                 self.ports[id.index()] = attached;
             }
+            self.show_to_all(id);
             receiving.extend(rx.into_iter().map(|rx| (id, rx)));
         }
         self.finish();

@@ -17,6 +17,7 @@ use std::{io, os::fd::BorrowedFd, sync::Arc};
 
 use crate::{
     bridge::{Addressed, Bridge, GroupForward, Verdict},
+    capture::recorder::{Recorder, Recorders, Witness},
     egress::Egress,
     fdb::{Learn, Tick},
     frame::{Arena, BATCH_MAX, Mac},
@@ -33,6 +34,8 @@ pub struct Worker<P: Port> {
     egress: Egress<P::Tx>,
     lost: Vec<Lost>,
     moved: Option<Moved>,
+    /// Who looks on. `None`, nearly always: nobody.
+    recorders: Option<Box<Recorders>>,
 }
 
 /// One receiving half and its port.
@@ -77,6 +80,7 @@ impl<P: Port> Worker<P> {
             egress: Egress::new(),
             lost: Vec::new(),
             moved: None,
+            recorders: None,
         }
     }
 
@@ -105,6 +109,29 @@ impl<P: Port> Worker<P> {
             queue.take_if(|queue| queue.port == port);
         }
         self.egress.detach(port);
+        if let Some(recorders) = &mut self.recorders {
+            recorders.forget(port);
+        }
+    }
+
+    /// From now on it writes down for a capture what passes.
+    pub fn record(&mut self, recorder: Recorder) {
+        match &mut self.recorders {
+            Some(recorders) => recorders.add(recorder),
+            none => *none = Some(Box::new(Recorders::new(recorder))),
+        }
+    }
+
+    /// The frames of this port are wanted for a capture, where it has this number.
+    pub fn record_port(&mut self, capture: u64, port: PortId, interface: u16) {
+        if let Some(recorders) = &mut self.recorders {
+            recorders.listen(capture, port, interface);
+        }
+    }
+
+    /// Writes no more for this capture.
+    pub fn end_record(&mut self, capture: u64) {
+        self.recorders.take_if(|recorders| !recorders.remove(capture));
     }
 
     /// From now on this becomes of frames for reserved addresses.
@@ -116,6 +143,25 @@ impl<P: Port> Worker<P> {
     /// A port that turns out to be gone is no longer asked; [`Worker::lost`] tells.
     #[inline]
     pub fn turn(&mut self, queue: usize, now: Tick) -> usize {
+        // All that a capture costs when there is none.
+        if self.recorders.is_some() {
+            return self.turn_recorded(queue, now);
+        }
+        self.turn_before(queue, now, &mut ())
+    }
+
+    /// The same turn, while somebody looks on: out of line, lest it be in the way of the other.
+    #[cold]
+    #[inline(never)]
+    fn turn_recorded(&mut self, queue: usize, now: Tick) -> usize {
+        let mut recorders = self.recorders.take().expect("it was seen that there are some");
+        let frames = self.turn_before(queue, now, &mut *recorders);
+        self.recorders = Some(recorders);
+        frames
+    }
+
+    #[inline]
+    fn turn_before<W: Witness>(&mut self, queue: usize, now: Tick, witness: &mut W) -> usize {
         let number = queue;
         let Some(Some(Queue { port, rx, counters, lost: lost @ false })) =
             self.queues.get_mut(number)
@@ -134,6 +180,7 @@ impl<P: Port> Worker<P> {
         if batch.is_empty() {
             return 0;
         }
+        witness.came();
         let mut tally = PortStats::default();
         // Kept from turn to turn, because to clear it costs as much as a frame.
         let addressed = &mut self.addressed[..batch.len()];
@@ -142,11 +189,13 @@ impl<P: Port> Worker<P> {
             tally.add(Counter::RxOctets, frame.octets().len() as u64);
         }
         tally.add(Counter::RxFrames, batch.len() as u64);
-        let (egress, moved) = (&mut self.egress, &mut self.moved);
-        decide(&self.bridge, egress, ingress, addressed, now, &mut tally, moved);
+        let notes = Notes { tally: &mut tally, moved: &mut self.moved, witness };
+        decide(&self.bridge, &mut self.egress, ingress, addressed, now, notes);
+        witness.leaves(ingress, batch, &self.egress);
         self.egress.send(ingress, batch, |port| {
             self.lost.push(Lost { port, queue: None, error: None });
         });
+        witness.left(batch, &self.egress);
         let frames = batch.len();
         rx.give_back();
         for (counter, count) in tally.iter() {
@@ -185,17 +234,24 @@ impl<P: Port> Worker<P> {
     }
 }
 
+/// Where is noted what is decided.
+struct Notes<'a, W> {
+    tally: &'a mut PortStats,
+    moved: &'a mut Option<Moved>,
+    witness: &'a mut W,
+}
+
 /// Decides about all frames of a batch and sorts them by the ports by which they leave.
 #[inline]
-fn decide<T: Tx>(
+fn decide<T: Tx, W: Witness>(
     bridge: &Bridge,
     egress: &mut Egress<T>,
     ingress: PortId,
     addressed: &[Option<Addressed>],
     now: Tick,
-    tally: &mut PortStats,
-    moved: &mut Option<Moved>,
+    notes: Notes<'_, W>,
 ) {
+    let Notes { tally, moved, witness } = notes;
     let others = egress.others(ingress);
     bridge.decide_all(ingress, addressed, now, |index, decision| {
         match decision.learn {
@@ -212,6 +268,10 @@ fn decide<T: Tx>(
             Some(Learn::Full) => tally.add(Counter::LearnFull, 1),
             Some(Learn::Static) => tally.add(Counter::LearnStatic, 1),
         }
+        let mut drop = |reason: Reason| {
+            tally.add(reason.into(), 1);
+            witness.dropped(index, reason);
+        };
         match decision.verdict.among(others) {
             Verdict::Flood => {
                 egress.sort_to_all(index);
@@ -221,8 +281,8 @@ fn decide<T: Tx>(
             Verdict::Forward(port) if egress.sort(port, index) => {
                 tally.add(Counter::RxForwarded, 1);
             }
-            Verdict::Forward(_) => tally.add(Reason::Detached.into(), 1),
-            Verdict::Drop(reason) => tally.add(reason.into(), 1),
+            Verdict::Forward(_) => drop(Reason::Detached),
+            Verdict::Drop(reason) => drop(reason),
         }
     });
 }

@@ -57,6 +57,7 @@ const UNSAFE: Exceptions = &[
 
 /// Where atomics may stand.
 const ATOMICS: Exceptions = &[
+    ("switch/src/capture/ring.rs", "words that pass from one thread to another; loom checks them"),
     ("switch/src/fdb.rs", "the fence of rule 5; loom checks it"),
     ("switch/src/fdb/atomic.rs", "chooses those of loom or of the standard library"),
     ("switch/src/fdb/bucket.rs", "the words and ages that all workers share; loom checks them"),
@@ -91,8 +92,19 @@ pub const LISTS: &[(Exceptions, Rule)] =
 /// The functions on the way of a frame, between device and device.
 pub const HOT: &[(&str, &str)] = &[
     ("switch/src/worker.rs", "Worker::turn"),
+    ("switch/src/worker.rs", "Worker::turn_recorded"),
+    ("switch/src/worker.rs", "Worker::turn_before"),
     ("switch/src/worker.rs", "decide"),
+    // With a capture. (It has one reading of the clock a batch, in `Recorders::came`.)
+    ("switch/src/capture/recorder.rs", "Recorders::show"),
+    ("switch/src/capture/recorder.rs", "Recorders::leaves"),
+    ("switch/src/capture/recorder.rs", "Recorders::left"),
+    ("switch/src/capture/recorder.rs", "Recorder::record"),
+    ("switch/src/capture/recorder.rs", "Recorder::passes"),
+    ("switch/src/capture/filter.rs", "Filter::run"),
+    ("switch/src/capture/ring.rs", "Writer::push"),
     ("switch/src/egress.rs", "Egress::sort"),
+    ("switch/src/egress.rs", "Egress::leaving"),
     ("switch/src/egress.rs", "Egress::sort_to_all"),
     ("switch/src/egress.rs", "Egress::others"),
     ("switch/src/egress.rs", "Egress::send"),

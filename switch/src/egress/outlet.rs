@@ -7,11 +7,11 @@ use std::sync::Arc;
 use crate::{
     frame::{Selection, bits},
     port::{Sent, Tx},
-    stats::{Counter, PortCounters},
+    stats::{Counter, PortCounters, PortStats},
 };
 
 /// One sending half.
-pub(super) struct Outlet<T> {
+pub(crate) struct Outlet<T> {
     tx: T,
     mtu: u32,
     counters: Arc<PortCounters>,
@@ -95,6 +95,11 @@ impl<T: Tx> Outlet<T> {
         self.counters.add(Counter::TxRefused, (self.mask & frames).count_ones().into());
     }
 
+    /// What this worker has counted for the port.
+    pub(crate) fn stats(&self) -> PortStats {
+        self.counters.read()
+    }
+
     /// Whether this is the first time that it is.
     #[inline]
     fn found_gone(&mut self, sent: Sent) -> bool {
@@ -103,7 +108,7 @@ impl<T: Tx> Outlet<T> {
 
     /// Those of the frames that are too large for this port.
     #[inline]
-    fn oversize(&self, frames: Selection<'_>) -> u64 {
+    pub(crate) fn oversize(&self, frames: Selection<'_>) -> u64 {
         bits(frames.mask)
             .filter(|index| !frames.batch.frame(*index).fits(self.mtu))
             .fold(0, |mask, index| mask | 1 << index)

@@ -8,9 +8,9 @@
 //! Being relaxed, it orders nothing: what a load may return is left to loom's memory model.
 
 #[cfg(loom)]
-pub(super) use explored::*;
+pub(crate) use explored::*;
 #[cfg(not(loom))]
-pub(super) use std::sync::atomic::*;
+pub(crate) use std::sync::atomic::*;
 
 #[cfg(loom)]
 #[allow(dead_code)] // Each type has what one of them needs.
