@@ -15,8 +15,8 @@ if [ -z "${USWITCH_FRAMES:-}" ] && [ -d "$frames" ]; then
 fi
 
 # Programs that the tests use beside what Cargo builds, and their Debian packages.
-packages=(busybox-static ethtool iperf3 iproute2 passt procps qemu-system-x86 strace tshark
-    util-linux vde2 openvswitch-switch)
+packages=(busybox-static ethtool iperf3 iproute2 passt procps qemu-system-x86 strace tcpdump
+    tshark util-linux vde2 openvswitch-switch)
 
 install() {
     local missing=()

@@ -6,6 +6,7 @@ use std::{env, process::ExitCode};
 mod program;
 
 use program::{
+    capture,
     cli::{self, Order},
     config::{check, diff},
     demo, doctor, external, generate, output, run, steer,
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
         Order::Diff { old, new, json } => diff::run(&old, &new, json),
         Order::Demo(args) => demo::run(&args),
         Order::Doctor { json } => doctor::run(json),
+        Order::Capture(what) => capture::run(&what),
+        Order::Extcap(words) => capture::extcap::run(&words),
         Order::Steer(what) => steer::run(&what),
         Order::Generate(what) => output::print(&generate::generate(what)),
         Order::External(words) => external::run(&words),

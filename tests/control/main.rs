@@ -1,6 +1,7 @@
 //! A switch that runs, steered: by the program's own commands, and by whoever writes to its
 //! control socket what he likes.
 
+mod capture;
 mod change;
 mod commands;
 mod fdb;

@@ -21,6 +21,7 @@ mod files;
 pub(crate) use self::files::Compared;
 use self::files::ConfigArgs;
 use super::{
+    capture::{Capture, CaptureArgs, extcap},
     control::{ControlConfig, NAME_DEFAULT, Topic, check_name, find_group},
     demo::DemoArgs,
     generate::Generate,
@@ -47,6 +48,10 @@ pub(crate) enum Order {
     Doctor { json: bool },
     /// Steer a switch that runs.
     Steer(Steer),
+    /// See the frames of a switch that runs.
+    Capture(Box<Capture>),
+    /// Be one of Wireshark's capture tools.
+    Extcap(Vec<String>),
     /// Generate the manual page or completions.
     Generate(Generate),
     /// Run another program.
@@ -269,6 +274,7 @@ enum Command {
     Stats(Which),
     /// Show why a switch that runs has dropped frames
     Drops(Which),
+    Capture(CaptureArgs),
     /// Tell what happens in a switch that runs, a line each: ports that come and go, stations that
     /// are learned, move or age, quotas that are reached, loops
     Monitor {
@@ -295,6 +301,9 @@ enum Command {
 /// been read too is in [`Options::faults`].
 pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Order, Faults> {
     let mut words: Vec<OsString> = words.into_iter().collect();
+    if let Some(words) = extcap::words(&words) {
+        return Ok(Order::Extcap(words));
+    }
     let mut faults = Faults::default();
     loop {
         let error = match Cli::try_parse_from(&words) {
@@ -402,6 +411,7 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
         Some(Command::Fdb { what }) => steer(Steer::fdb(what)?),
         Some(Command::Stats(which)) => steer(Steer::stats(which)),
         Some(Command::Drops(which)) => steer(Steer::drops(which)),
+        Some(Command::Capture(args)) => Ok(Order::Capture(Box::new(args.settle(name)?))),
         Some(Command::Monitor { what, which }) => steer(Steer::monitor(what, which)),
         Some(Command::Generate { what }) => Ok(Order::Generate(what)),
         Some(Command::External(words)) => Ok(Order::External(words)),

@@ -33,6 +33,7 @@
 //! | `fdb.add` | `mac`, `port` | `entries`: it, static from now on |
 //! | `fdb.del` | `mac`, `port` | `entries`: what was forgotten, learned or static |
 //! | `fdb.flush` | `port` | `flushed`: how many were forgotten of those that were learned |
+//! | `capture` | `ports`, `drops`, `snaplen`, `filter` | nothing; then pcapng |
 //! | `monitor` | `what`: `all`, `port`, `fdb` | nothing; from then on events come, too |
 //!
 //! All but `spec`, `mac` and the `port` of `port.del` and `fdb.add` may be left out. Who finds
@@ -57,6 +58,7 @@
 
 mod answer;
 mod applied;
+mod capture;
 mod client;
 mod event;
 mod place;
@@ -66,6 +68,7 @@ mod stations;
 
 use std::{
     collections::BTreeMap,
+    os::unix::net::UnixStream,
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -84,8 +87,9 @@ pub(crate) use self::{
         Told, statics,
     },
     applied::Applied,
+    capture::Captures,
     event::Event,
-    place::{NAME_DEFAULT, check_name, connect, find_group},
+    place::{NAME_DEFAULT, check_name, connect, find_group, running},
     request::{Answer, Request, Topic, read_answer, read_faults},
     stations::Stations,
 };
@@ -121,6 +125,8 @@ pub(crate) struct ControlConfig {
 pub(crate) struct Asked {
     client: u64,
     pub(crate) request: Request,
+    /// The connection, if the request takes it whole.
+    pub(crate) socket: Option<UnixStream>,
 }
 
 /// An answer on its way.

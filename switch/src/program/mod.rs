@@ -2,6 +2,7 @@
 //! `report` writes what comes of it; `control` lets others ask and steer what runs, and `steer`
 //! does so; `demo` shows it. The switch itself is the library's.
 
+pub(crate) mod capture;
 pub(crate) mod cli;
 pub(crate) mod config;
 pub(crate) mod control;

@@ -24,7 +24,7 @@ use uswitch::{
 use super::{
     cli::Options,
     config,
-    control::{Asked, Control, Event as News, NAME_DEFAULT, Request, Stations, Steered},
+    control::{Asked, Captures, Control, Event as News, NAME_DEFAULT, Request, Stations, Steered},
     notify::{Notify, State},
     open,
     output::{self, DONE, FAILURE},
@@ -133,6 +133,7 @@ struct Running<'a> {
     notify: Notify,
     /// The stations, while somebody listens for them.
     stations: Option<Stations>,
+    captures: Captures,
 }
 
 impl Running<'_> {
@@ -162,6 +163,7 @@ impl Running<'_> {
             control: None,
             notify: Notify::from_environment(),
             stations: None,
+            captures: Captures::new(),
         };
         running.plug_in().map_err(failed("the ports were not plugged in"))?;
         running.open_control();
@@ -199,18 +201,20 @@ impl Running<'_> {
             match asked.request {
                 Request::Reload {} => self.reload_for(&asked),
                 Request::Monitor { .. } => self.listen(asked),
-                _ => self.steer(&asked),
+                _ => self.steer(asked),
             }
         }
     }
 
+    /// Takes a wish to listen.
     fn listen(&mut self, asked: Asked) {
         if let Some(control) = &mut self.control {
             control.listen(asked);
         }
     }
 
-    fn steer(&mut self, asked: &Asked) {
+    /// Does everything else that is asked.
+    fn steer(&mut self, mut asked: Asked) {
         let config = self.options.control.as_ref();
         let mut steered = Steered {
             name: config.map_or(NAME_DEFAULT, |config| &config.name),
@@ -218,13 +222,21 @@ impl Running<'_> {
             plugs: &mut self.plugs,
             handle: &mut self.handle,
             started: self.started,
+            captures: &mut self.captures,
             changes: Vec::new(),
             news: Vec::new(),
         };
-        let answer = steered.answer(&asked.request);
+        let answer = match asked.socket.take() {
+            // It has its answer on the connection that is its own now; this is for nobody.
+            Some(socket) => {
+                steered.capture(&asked.request, socket);
+                Ok("{}".to_owned())
+            }
+            None => steered.answer(&asked.request),
+        };
         let Steered { changes, news, .. } = steered;
         if let Some(control) = &self.control {
-            control.answer(asked, answer);
+            control.answer(&asked, answer);
         }
         news.into_iter().for_each(|news| self.announce(news));
         changes.iter().for_each(|change| self.tell(change));
@@ -285,6 +297,7 @@ impl Running<'_> {
             if let Some(control) = &mut self.control {
                 control.look(&mut self.stations, &self.handle);
             }
+            self.captures.tend(&mut self.handle);
             let changes = self.plugs.tend(&mut self.handle);
             changes.iter().for_each(|change| self.tell(change));
             let died = |change: &Change| matches!(change, Change::Switch(Event::WorkerDied));
@@ -309,6 +322,7 @@ impl Running<'_> {
         select.recv(&self.wishes);
         select.recv(self.handle.notices());
         select.recv(self.plugs.arrivals());
+        select.recv(&self.captures.ended);
         if let Some(control) = &self.control {
             select.recv(&control.requests);
         }
@@ -348,6 +362,7 @@ impl Running<'_> {
         let addresses = options.verbose.then(|| addresses(&self.handle));
         let (started, workers) = (self.started, self.workers);
         let report = self.handle.stop();
+        self.captures.join();
         if options.quiet && !options.json {
             return code;
         }

@@ -355,12 +355,12 @@ pub(crate) fn running(name: Option<&str>) -> Result<ConfigPage, String> {
 }
 
 /// The line to a switch.
-struct Line {
+pub(crate) struct Line {
     reader: BufReader<UnixStream>,
 }
 
 impl Line {
-    fn open(name: Option<&str>) -> Result<Line, String> {
+    pub(crate) fn open(name: Option<&str>) -> Result<Line, String> {
         let socket = control::connect(name)?;
         let patience = socket.set_read_timeout(Some(PATIENCE));
         let patience = patience.and_then(|()| socket.set_write_timeout(Some(PATIENCE)));
@@ -418,7 +418,7 @@ impl Line {
     }
 
     /// All rows of ports, page by page.
-    fn ports(&mut self, port: Option<&str>, all: bool) -> Result<Vec<PortRow>, String> {
+    pub(crate) fn ports(&mut self, port: Option<&str>, all: bool) -> Result<Vec<PortRow>, String> {
         let (mut rows, mut from) = (Vec::new(), Some(0));
         while let Some(first) = from {
             let port = port.map(str::to_owned);
@@ -459,6 +459,14 @@ impl Line {
         let show: Show = self.ask(&Request::Show {})?;
         let rows = self.ports(None, true)?;
         Ok(show::status(&show, &rows))
+    }
+
+    /// Asks for what takes the connection whole, which is handed out behind the answer.
+    pub(crate) fn give(mut self, request: &Request) -> Result<BufReader<UnixStream>, String> {
+        let _: serde_json::Value = self.ask(request)?;
+        let patience = self.reader.get_mut().set_read_timeout(None);
+        patience.map_err(|error| netlab::reason(&error))?;
+        Ok(self.reader)
     }
 
     /// The line that answers a request.

@@ -23,7 +23,7 @@ use uswitch::{
 
 pub(crate) use self::config::{ConfigPage, statics};
 use super::{
-    Event, PAGE_OCTETS,
+    Captures, Event, PAGE_OCTETS,
     request::{Answer, Request},
 };
 use crate::program::open;
@@ -136,6 +136,7 @@ pub(crate) struct Steered<'a> {
     pub(crate) plugs: &'a mut Plugs,
     pub(crate) handle: &'a mut Handle<AnyPort>,
     pub(crate) started: Instant,
+    pub(crate) captures: &'a mut Captures,
     /// What has changed by it.
     pub(crate) changes: Vec<Change>,
     /// What was done for it beside that.
@@ -161,7 +162,9 @@ impl Steered<'_> {
             Request::FdbAdd { mac, port } => json(&self.add_static(mac, port)?),
             Request::FdbDel { mac, port } => json(&self.del_station(mac, port.as_deref())?),
             Request::FdbFlush { port } => json(&self.flush(port.as_deref())?),
-            Request::Monitor { .. } => Err("the control loop answers this itself".to_owned()),
+            Request::Capture { .. } | Request::Monitor { .. } => {
+                Err("the control loop answers this itself".to_owned())
+            }
         }
     }
 
@@ -200,6 +203,11 @@ impl Steered<'_> {
             }
             _ => Ok(rows),
         }
+    }
+
+    /// Whether there is a port or a plug of this name.
+    pub(super) fn check_port(&self, name: &str) -> Result<(), String> {
+        self.rows(Some(name), false).map(drop)
     }
 
     fn page(&self, rows: &[Row<'_>], from: usize) -> PortPage {

@@ -158,6 +158,16 @@ impl Client {
         }
     }
 
+    /// Gives the connection away, if it has read all that was said to it, and has done with it.
+    pub(super) fn hand_over(&mut self) -> Option<UnixStream> {
+        if !self.waiting.is_empty() {
+            self.dismiss("read what was answered before");
+            return None;
+        }
+        self.gone = true;
+        self.socket.try_clone().ok()
+    }
+
     /// Says why, if it can hear it now, and has done with it.
     pub(super) fn dismiss(&mut self, why: &str) {
         self.say(&answer_line(&Err(why.to_owned())));

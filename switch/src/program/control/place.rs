@@ -121,6 +121,12 @@ pub(super) fn listen(name: &str, group: Option<Gid>) -> Result<(UnixListener, Bo
     Ok((listener, bound))
 }
 
+/// The names of the switches that run and may be steered.
+pub(crate) fn running() -> Vec<String> {
+    let live = sockets().into_iter().filter(|(_, path)| UnixStream::connect(path).is_ok());
+    live.map(|(name, _)| name).collect()
+}
+
 /// Connects to the switch of this name or path; without one to the only one that runs, or to the
 /// one that was given no name either.
 ///

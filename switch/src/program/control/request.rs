@@ -100,6 +100,22 @@ pub(crate) enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         port: Option<String>,
     },
+    /// Frames on their way: behind the answer the connection is a capture.
+    #[serde(rename = "capture")]
+    Capture {
+        /// The names of ports or of plugs; none: all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ports: Vec<String>,
+        /// Only frames that were dropped.
+        #[serde(default)]
+        drops: bool,
+        /// Octets of each frame; 0 or left out: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        snaplen: Option<u32>,
+        /// Instructions of a cBPF program, as `tcpdump -ddd` prints them: code, jt, jf, k.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filter: Option<Vec<[u32; 4]>>,
+    },
     /// From now on tells events.
     #[serde(rename = "monitor")]
     Monitor {
@@ -260,6 +276,13 @@ mod tests {
             Request::FdbDel { mac: mac.clone(), port: None },
             Request::FdbDel { mac, port: port.clone() },
             Request::FdbFlush { port },
+            Request::Capture { ports: Vec::new(), drops: false, snaplen: None, filter: None },
+            Request::Capture {
+                ports: vec!["tap0".to_owned()],
+                drops: true,
+                snaplen: Some(64),
+                filter: Some(vec![[6, 0, 255, u32::MAX]]),
+            },
             Request::Monitor { what: Topic::Fdb },
             Request::Monitor { what: Topic::All },
         ] {

@@ -114,9 +114,14 @@ impl Server {
                             let stations = what.covers(Topic::Fdb).then(|| self.listeners.clone());
                             client.wishes = Some(Listens { topic: what, _stations: stations });
                         }
+                        let captures = matches!(request, Request::Capture { .. });
+                        let socket = captures.then(|| client.hand_over()).flatten();
+                        if captures && socket.is_none() {
+                            continue;
+                        }
                         client.ask();
                         self.outstanding += 1;
-                        let asked = Asked { client: *number, request };
+                        let asked = Asked { client: *number, request, socket };
                         // It has room for all that are outstanding. If the loop has ended, so do
                         // we.
                         let _ = self.requests.try_send(asked);
