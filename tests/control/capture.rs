@@ -4,12 +4,15 @@
 use std::{
     fs::{self, File},
     io::Read,
+    os::fd::{AsFd, AsRawFd},
     path::Path,
     process::{Child, Command, Stdio},
 };
 
+use netlab::Namespace;
 use uswitch_tests::{
     exchange::{BROADCAST, frame, station},
+    privileged,
     running::Running,
 };
 
@@ -325,5 +328,43 @@ fn wireshark_lists_the_ports_and_captures_on_one() {
     listening.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     let log = fs::read_to_string(lab.path("tshark.log")).unwrap();
     assert_eq!(text, "02:00:00:00:01:01\n".repeat(2), "{log}");
+    lab.end("lab", running);
+}
+
+/// Between TAPs with offloads a transfer goes in frames of up to 64 KB.
+#[test]
+fn frames_that_are_still_to_be_cut_are_whole_sound_and_say_so() {
+    if !privileged() {
+        return;
+    }
+    let (lab, running, _a, _b) = start();
+    let hosts = [Namespace::new().unwrap(), Namespace::new().unwrap()];
+    for (number, host) in hosts.iter().enumerate() {
+        let netns = format!("/proc/{}/fd/{}", std::process::id(), host.as_fd().as_raw_fd());
+        let (name, address) = (format!("tap{number}"), format!("10.0.0.{}/24", number + 1));
+        lab.done(&format!("port add tap:{name},netns={netns}"));
+        let mut links = host.links().unwrap();
+        links.add_address(&name, address.parse().unwrap()).unwrap();
+        links.set_up(&name).unwrap();
+    }
+    let capture = capture(&lab, &["tap0", "--filter", "tcp"], "tcp.pcapng");
+    let address = ([10, 0, 0, 2], 0).into();
+    let far = netlab::transfer_tcp(&hosts[0], &hosts[1], address, 1 << 18, 1, &netlab::NEVER);
+    assert!(far.unwrap().is_sound());
+    capture.signal("-INT");
+    let (code, text) = ended(capture);
+    assert_eq!((code, counts(&text)[1]), (0, 0), "{text}");
+    let mut tshark = Command::new("tshark");
+    tshark.arg("-r").arg(lab.path("tcp.pcapng")).args(["-o", "tcp.check_checksum:TRUE"]);
+    tshark.args(["-T", "fields", "-e", "tcp.checksum.status", "-e", "tcp.len"]);
+    let (code, out, err) = told(&tshark.args(["-e", "frame.comment"]).output().unwrap());
+    assert_eq!(code, 0, "{err}");
+    let rows: Vec<Vec<&str>> = out.lines().map(|row| row.split('\t').collect()).collect();
+    assert!(rows.len() > 4, "{out}");
+    // 1 is good: those that the host left to its device, too.
+    assert!(rows.iter().all(|row| row[0] == "1"), "{out}");
+    let large: Vec<_> = rows.iter().filter(|row| row[1].parse::<u32>().unwrap() > 1448).collect();
+    assert!(!large.is_empty(), "{out}");
+    assert!(large.iter().all(|row| row[2].contains("Not yet cut into segments")), "{out}");
     lab.end("lab", running);
 }

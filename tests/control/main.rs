@@ -5,6 +5,7 @@ mod capture;
 mod change;
 mod commands;
 mod fdb;
+mod filter;
 mod hostile;
 mod lab;
 mod rights;
