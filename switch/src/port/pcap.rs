@@ -20,6 +20,7 @@
 
 mod record;
 mod replay;
+mod single;
 
 use std::{
     error, fmt,
@@ -48,6 +49,7 @@ use crate::{
 };
 use record::{Recorder, Recording};
 use replay::{Capture, Player};
+pub use single::read_frame;
 
 /// Octets, with what the kernel keeps beside each frame, that wait in either direction between
 /// the port and its threads. Without CAP_NET_ADMIN it is `net.core.wmem_max`, if that is less.
@@ -392,6 +394,9 @@ enum Fault {
     Read(io::Error),
     Refused(replay::Damage),
     Write(io::Error),
+    Zero,
+    Partial(u64),
+    Missing { number: u64, count: u64 },
 }
 
 impl fmt::Display for PcapError {
@@ -411,6 +416,15 @@ impl fmt::Display for PcapError {
             Fault::Read(error) => write!(f, "{path}: it could not be read: {error}"),
             Fault::Refused(damage) => write!(f, "{path}: {damage}"),
             Fault::Write(error) => write!(f, "{path}: it could not be written: {error}"),
+            Fault::Zero => write!(f, "{path}: frames are numbered from 1"),
+            Fault::Partial(number) => write!(
+                f,
+                "{path}: frame {number} is there in part only: capture whole frames, as `tcpdump \
+                 -s 0` does",
+            ),
+            Fault::Missing { number, count } => {
+                write!(f, "{path}: there is no frame {number}: it has {count}")
+            }
         }
     }
 }
