@@ -210,6 +210,8 @@ fn every_command_of_the_readme_works() {
     let commands: Vec<_> = commands.collect();
     assert!(commands.len() >= 10, "the table is there");
     lab.done(&format!("port add {}", lab.spec("tap3")));
+    let _station = lab.station("tap3");
+    eventually("it is there", || lab.log("lab").contains("tap3.1: connected"));
     for command in commands {
         let words = command.strip_prefix("uswitch ").unwrap().replace("ADDR", MAC);
         match &*words {

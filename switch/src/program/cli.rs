@@ -26,7 +26,7 @@ use super::{
     demo::DemoArgs,
     generate::Generate,
     kinds,
-    steer::{FdbCommand, PortCommand, Steer, Which},
+    steer::{ExplainArgs, FdbCommand, PortCommand, Steer, Which},
 };
 
 /// What is to be done.
@@ -275,6 +275,8 @@ enum Command {
     /// Show why a switch that runs has dropped frames
     Drops(Which),
     Capture(CaptureArgs),
+    /// Tell what a switch that runs would do with a frame, and why; nothing is sent or learned
+    Explain(ExplainArgs),
     /// Tell what happens in a switch that runs, a line each: ports that come and go, stations that
     /// are learned, move or age, quotas that are reached, loops
     Monitor {
@@ -412,6 +414,7 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
         Some(Command::Stats(which)) => steer(Steer::stats(which)),
         Some(Command::Drops(which)) => steer(Steer::drops(which)),
         Some(Command::Capture(args)) => Ok(Order::Capture(Box::new(args.settle(name)?))),
+        Some(Command::Explain(args)) => steer(Steer::explain(args)?),
         Some(Command::Monitor { what, which }) => steer(Steer::monitor(what, which)),
         Some(Command::Generate { what }) => Ok(Order::Generate(what)),
         Some(Command::External(words)) => Ok(Order::External(words)),
@@ -465,8 +468,8 @@ also with --json.",
         "Steering",
         "\
 A switch that runs is asked and changed by `uswitch port show|add|set|del`,
-`fdb show|get|flush`, `reload`, `config`, `diff`, `stats`, `drops` and
-`monitor`; `-n NAME` says which.
+`fdb show|get|add|del|flush`, `reload`, `config`, `diff`, `stats`, `drops`,
+`explain`, `capture` and `monitor`; `-n NAME` says which.
 They speak to /run/uswitch/NAME.sock, or $XDG_RUNTIME_DIR/uswitch/NAME.sock
 if it is not root's; $USWITCH_RUNTIME_DIR goes before both.",
     ),

@@ -1,6 +1,6 @@
 //! The control socket: a switch that runs is asked and steered by it. `uswitch port`, `fdb`,
-//! `reload`, `config`, `diff`, `stats`, `drops` and `monitor` speak to it, and so can anybody who
-//! writes a line of JSON:
+//! `reload`, `config`, `diff`, `stats`, `drops`, `explain`, `capture` and `monitor` speak to it, and
+//! so can anybody who writes a line of JSON:
 //!
 //! ```text
 //! echo '{"v":1,"do":"fdb.get","mac":"02:00:00:00:00:01"}' | socat - UNIX:/run/uswitch/uswitch.sock
@@ -33,6 +33,7 @@
 //! | `fdb.add` | `mac`, `port` | `entries`: it, static from now on |
 //! | `fdb.del` | `mac`, `port` | `entries`: what was forgotten, learned or static |
 //! | `fdb.flush` | `port` | `flushed`: how many were forgotten of those that were learned |
+//! | `explain` | `from`, a port, `frame`, in hexadecimal | `frame`, `steps`, `verdict`, `egress` |
 //! | `capture` | `ports`, `drops`, `snaplen`, `filter` | nothing; then pcapng |
 //! | `monitor` | `what`: `all`, `port`, `fdb` | nothing; from then on events come, too |
 //!

@@ -1,6 +1,7 @@
 //! Everything that a person types and reads. `cli` says what can be typed, `run` does it, and
-//! `report` writes what comes of it; `control` lets others ask and steer what runs, and `steer`
-//! does so; `demo` shows it. The switch itself is the library's.
+//! `report` writes what comes of it; `control` lets others ask and steer what runs, `steer` does
+//! so, and `explain` asks what would become of a frame; `demo` shows it. The switch itself is the
+//! library's.
 
 pub(crate) mod capture;
 pub(crate) mod cli;
@@ -8,6 +9,7 @@ pub(crate) mod config;
 pub(crate) mod control;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod external;
 pub(crate) mod generate;
 pub(crate) mod kinds;

@@ -1,5 +1,5 @@
-//! `uswitch port`, `fdb`, `reload`, `config`, `stats`, `drops` and `monitor`: they ask a switch
-//! that runs, on its control socket, and print what it says. Nouns and flags are those of
+//! `uswitch port`, `fdb`, `reload`, `config`, `stats`, `drops`, `explain` and `monitor`: they ask a
+//! switch that runs, on its control socket, and print what it says. Nouns and flags are those of
 //! bridge(8).
 
 mod reload;
@@ -24,6 +24,7 @@ use super::{
         self, ConfigPage, Event, FdbPage, FdbRow, Flushed, PortPage, PortRow, Request, Show, Told,
         Topic, read_answer,
     },
+    explain::{Explained, Given},
     output::{self, FAILURE},
     report::Status,
 };
@@ -158,6 +159,21 @@ pub(crate) enum FdbCommand {
     },
 }
 
+/// `uswitch explain ...`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The port where the frame comes in
+    #[arg(short, long, value_name = "PORT")]
+    from: String,
+    /// The frame: hexadecimal; FILE#NUMBER for a packet of a capture; `-` for standard input; or
+    /// words: `MAC > MAC|broadcast`, `vlan N`, `arp who-has IP tell IP`, `ip IP > IP icmp
+    /// echo|udp PORT|tcp PORT`, `type HEX`, `length OCTETS`
+    #[arg(value_name = "FRAME", required = true)]
+    frame: Vec<String>,
+    #[command(flatten)]
+    which: Which,
+}
+
 /// What is asked of a switch that runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Steer {
@@ -178,6 +194,7 @@ enum What {
     FdbAdd { mac: Mac, port: String },
     FdbDel { mac: Mac, port: Option<String> },
     FdbFlush { port: Option<String> },
+    Explain { from: String, frame: Given },
     Stats,
     Drops,
     Monitor { what: Topic },
@@ -265,6 +282,17 @@ impl Steer {
     /// `uswitch drops`
     pub(crate) fn drops(which: Which) -> Steer {
         Steer { which, what: What::Drops }
+    }
+
+    /// `uswitch explain`
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the frame.
+    pub(crate) fn explain(args: ExplainArgs) -> Result<Steer, Faults> {
+        let ExplainArgs { from, frame, which } = args;
+        let frame = Given::parse(&frame)?;
+        Ok(Steer { which, what: What::Explain { from, frame } })
     }
 
     /// `uswitch monitor`
@@ -410,6 +438,13 @@ impl Line {
             What::FdbFlush { port } => {
                 let flushed: Flushed = self.ask(&Request::FdbFlush { port: port.clone() })?;
                 Ok(show::flushed(&flushed, json))
+            }
+            What::Explain { from, frame } => {
+                let octets = frame.octets()?;
+                let frame = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+                let from = from.clone();
+                let told: Explained = self.ask(&Request::Explain { from, frame })?;
+                Ok(show::explained(&told, json))
             }
             What::Stats => Ok(self.status()?.render(json)),
             What::Drops => Ok(show::drops(&self.status()?, json)),

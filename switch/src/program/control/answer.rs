@@ -2,6 +2,7 @@
 //! anybody, and nothing is between: a request is done when it is answered.
 
 mod config;
+mod explain;
 mod set;
 mod statics;
 
@@ -162,6 +163,7 @@ impl Steered<'_> {
             Request::FdbAdd { mac, port } => json(&self.add_static(mac, port)?),
             Request::FdbDel { mac, port } => json(&self.del_station(mac, port.as_deref())?),
             Request::FdbFlush { port } => json(&self.flush(port.as_deref())?),
+            Request::Explain { from, frame } => json(&self.explain(from, frame)?),
             Request::Capture { .. } | Request::Monitor { .. } => {
                 Err("the control loop answers this itself".to_owned())
             }

@@ -100,6 +100,14 @@ pub(crate) enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         port: Option<String>,
     },
+    /// What would become of a frame.
+    #[serde(rename = "explain")]
+    Explain {
+        /// The port where it would come in.
+        from: String,
+        /// Its octets, in hexadecimal.
+        frame: String,
+    },
     /// Frames on their way: behind the answer the connection is a capture.
     #[serde(rename = "capture")]
     Capture {
@@ -276,6 +284,7 @@ mod tests {
             Request::FdbDel { mac: mac.clone(), port: None },
             Request::FdbDel { mac, port: port.clone() },
             Request::FdbFlush { port },
+            Request::Explain { from: "a".to_owned(), frame: "00ff".to_owned() },
             Request::Capture { ports: Vec::new(), drops: false, snaplen: None, filter: None },
             Request::Capture {
                 ports: vec!["tap0".to_owned()],

@@ -12,6 +12,7 @@ use uswitch::{
 use crate::program::{
     config::Shown,
     control::{Event, FdbRow, Flushed, PortRow, Show},
+    explain::Explained,
     output::one_line,
     report::{Status, about, columns, count, fold},
 };
@@ -238,6 +239,11 @@ fn drop_table(status: &Status) -> String {
     let numbers = columns(&rows, 2);
     let lines = numbers.lines().zip(["because"].into_iter().chain(meanings));
     lines.map(|(line, meaning)| fold(&format!("{line}  {meaning}"), line.len() + 2)).collect()
+}
+
+/// What would become of a frame.
+pub(super) fn explained(told: &Explained, json: bool) -> String {
+    if json { line(told) } else { told.text() }
 }
 
 /// An event, a line.
