@@ -16,7 +16,7 @@ fi
 
 # Programs that the tests use beside what Cargo builds, and their Debian packages.
 packages=(busybox-static ethtool iperf3 iproute2 passt procps qemu-system-x86 strace tcpdump
-    tshark util-linux vde2 openvswitch-switch)
+    tmux tshark util-linux vde2 openvswitch-switch)
 
 install() {
     local missing=()

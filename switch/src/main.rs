@@ -9,7 +9,7 @@ use program::{
     capture,
     cli::{self, Order},
     config::{check, diff},
-    demo, doctor, external, generate, output, run, steer,
+    demo, doctor, external, generate, output, run, steer, top,
 };
 
 fn main() -> ExitCode {
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Order::Capture(what) => capture::run(&what),
         Order::Extcap(words) => capture::extcap::run(&words),
         Order::Steer(what) => steer::run(&what),
+        Order::Top(args) => top::run(&args),
         Order::Generate(what) => output::print(&generate::generate(what)),
         Order::External(words) => external::run(&words),
     }

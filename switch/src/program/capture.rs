@@ -29,7 +29,7 @@ use super::{
     output::{self, DONE, FAILURE},
     run::plural,
     signals::{self, Wish},
-    steer::Line,
+    steer::{Line, PATIENCE},
 };
 
 /// What compiles expressions.
@@ -188,7 +188,7 @@ impl Capture {
             snaplen: self.snaplen,
             filter,
         };
-        Line::open(self.name.as_deref())?.give(&request)
+        Line::open(self.name.as_deref(), PATIENCE)?.give(&request)
     }
 
     /// Where it is written to, and what that is called.

@@ -27,6 +27,7 @@ use super::{
     generate::Generate,
     kinds,
     steer::{ExplainArgs, FdbCommand, PortCommand, Steer, Which},
+    top::TopArgs,
 };
 
 /// What is to be done.
@@ -52,6 +53,8 @@ pub(crate) enum Order {
     Capture(Box<Capture>),
     /// Be one of Wireshark's capture tools.
     Extcap(Vec<String>),
+    /// Watch a switch that runs.
+    Top(TopArgs),
     /// Generate the manual page or completions.
     Generate(Generate),
     /// Run another program.
@@ -277,6 +280,8 @@ enum Command {
     Capture(CaptureArgs),
     /// Tell what a switch that runs would do with a frame, and why; nothing is sent or learned
     Explain(ExplainArgs),
+    /// Watch a switch that runs: rates, drops and loads on a terminal; `?` tells the keys
+    Top(TopArgs),
     /// Tell what happens in a switch that runs, a line each: ports that come and go, stations that
     /// are learned, move or age, quotas that are reached, loops
     Monitor {
@@ -414,6 +419,11 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
         Some(Command::Stats(which)) => steer(Steer::stats(which)),
         Some(Command::Drops(which)) => steer(Steer::drops(which)),
         Some(Command::Capture(args)) => Ok(Order::Capture(Box::new(args.settle(name)?))),
+        Some(Command::Top(mut args)) => {
+            args.which.name = args.which.name.or(name.clone());
+            args.which.json |= json;
+            Ok(Order::Top(args))
+        }
         Some(Command::Explain(args)) => steer(Steer::explain(args)?),
         Some(Command::Monitor { what, which }) => steer(Steer::monitor(what, which)),
         Some(Command::Generate { what }) => Ok(Order::Generate(what)),

@@ -1,7 +1,7 @@
 //! Everything that a person types and reads. `cli` says what can be typed, `run` does it, and
 //! `report` writes what comes of it; `control` lets others ask and steer what runs, `steer` does
-//! so, and `explain` asks what would become of a frame; `demo` shows it. The switch itself is the
-//! library's.
+//! so, `explain` asks what would become of a frame, and `top` watches; `demo` shows it. The switch
+//! itself is the library's.
 
 pub(crate) mod capture;
 pub(crate) mod cli;
@@ -20,3 +20,4 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod signals;
 pub(crate) mod steer;
+pub(crate) mod top;

@@ -30,7 +30,7 @@ use super::{
 };
 
 /// How long an answer may take: opening a port is the longest.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which switch, and how it is told.
 #[derive(Clone, Debug, Default, Args)]
@@ -359,7 +359,7 @@ fn port_of(filter: &[String]) -> Result<Option<String>, Faults> {
 
 /// Does it.
 pub(crate) fn run(steer: &Steer) -> ExitCode {
-    let done = Line::open(steer.which.name.as_deref()).and_then(|mut line| {
+    let done = Line::open(steer.which.name.as_deref(), PATIENCE).and_then(|mut line| {
         let json = steer.which.json;
         match &steer.what {
             What::Monitor { what } => line.monitor(*what, json),
@@ -379,7 +379,7 @@ pub(crate) fn run(steer: &Steer) -> ExitCode {
 ///
 /// A sentence, or several, one a line.
 pub(crate) fn running(name: Option<&str>) -> Result<ConfigPage, String> {
-    Line::open(name)?.config()
+    Line::open(name, PATIENCE)?.config()
 }
 
 /// The line to a switch.
@@ -388,10 +388,12 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn open(name: Option<&str>) -> Result<Line, String> {
+    /// To the switch of this name. An answer may take so long.
+    pub(crate) fn open(name: Option<&str>, patience: Duration) -> Result<Line, String> {
         let socket = control::connect(name)?;
-        let patience = socket.set_read_timeout(Some(PATIENCE));
-        let patience = patience.and_then(|()| socket.set_write_timeout(Some(PATIENCE)));
+        let most = Some(patience);
+        let patience = socket.set_read_timeout(most);
+        let patience = patience.and_then(|()| socket.set_write_timeout(most));
         patience.map_err(|error| netlab::reason(&error))?;
         Ok(Line { reader: BufReader::new(socket) })
     }
@@ -489,6 +491,11 @@ impl Line {
         Ok(whole)
     }
 
+    /// The switch and its ports as they are now.
+    pub(super) fn look(&mut self) -> Result<(Show, Vec<PortRow>), String> {
+        Ok((self.ask(&Request::Show {})?, self.ports(None, false)?))
+    }
+
     /// Everything that SIGUSR1 would print.
     fn status(&mut self) -> Result<Status, String> {
         let show: Show = self.ask(&Request::Show {})?;
@@ -524,7 +531,7 @@ impl Line {
             Ok(0) => Ok(None),
             Ok(_) => Ok(Some(line)),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                Err(format!("the switch has not answered for {} seconds", PATIENCE.as_secs()))
+                Err("the switch has not answered for too long".to_owned())
             }
             Err(error) => Err(format!("the switch has hung up: {}", netlab::reason(&error))),
         }

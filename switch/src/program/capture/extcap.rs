@@ -19,7 +19,7 @@ use super::{Capture, compile};
 use crate::program::{
     control,
     output::{self, DONE, FAILURE, one_line},
-    steer::Line,
+    steer::{Line, PATIENCE},
 };
 
 /// In front of a switch's name and a port's.
@@ -135,7 +135,7 @@ fn interfaces() -> String {
         text += &format!("interface {{value={value}}}{{display={display}}}\n");
     };
     for name in control::running() {
-        let rows = Line::open(Some(&name)).and_then(|mut line| line.ports(None, false));
+        let rows = Line::open(Some(&name), PATIENCE).and_then(|mut line| line.ports(None, false));
         let Ok(rows) = rows else { continue };
         interface(format!("{PREFIX}{name}"), format!("switch {name}, all ports"));
         for row in rows {
