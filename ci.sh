@@ -15,8 +15,8 @@ if [ -z "${USWITCH_FRAMES:-}" ] && [ -d "$frames" ]; then
 fi
 
 # Programs that the tests use beside what Cargo builds, and their Debian packages.
-packages=(busybox-static ethtool iperf3 iproute2 passt procps qemu-system-x86 strace tcpdump
-    tmux tshark util-linux vde2 openvswitch-switch)
+packages=(busybox-static ethtool iperf3 iproute2 passt procps prometheus qemu-system-x86 strace
+    tcpdump tmux tshark util-linux vde2 openvswitch-switch)
 
 install() {
     local missing=()
@@ -30,6 +30,7 @@ install() {
     fi
     # The packages start their daemons; the tests start their own.
     service openvswitch-switch stop >/dev/null 2>&1 || true
+    service prometheus stop >/dev/null 2>&1 || true
     echo "installed: ${missing[*]:-nothing was missing}"
 }
 

@@ -25,7 +25,7 @@ use super::{
     control::{ControlConfig, NAME_DEFAULT, Topic, check_name, find_group},
     demo::DemoArgs,
     generate::Generate,
-    kinds,
+    kinds, metrics,
     steer::{ExplainArgs, FdbCommand, PortCommand, Steer, Which},
     top::TopArgs,
 };
@@ -78,6 +78,8 @@ pub(crate) struct Options {
     pub(crate) ready_fd: Option<String>,
     /// How it can be steered. `None`: it cannot.
     pub(crate) control: Option<ControlConfig>,
+    /// Where its counters can be read. `None`: nowhere.
+    pub(crate) metrics: Option<metrics::Place>,
     /// What was wrong with the form of the command line.
     pub(crate) faults: Faults,
 }
@@ -199,9 +201,20 @@ struct ControlArgs {
     /// Make no control socket: what runs cannot be asked or changed
     #[arg(long)]
     no_control: bool,
+
+    /// Let Prometheus read the counters at an address of this machine, such as 127.0.0.1:9119, or
+    /// at a unix socket, `unix:PATH`
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<String>,
 }
 
 impl ControlArgs {
+    /// Where the counters of a switch that is started can be read.
+    fn metrics(&self, faults: &mut Faults) -> Option<metrics::Place> {
+        let place = self.metrics.as_deref().map(metrics::Place::read).transpose();
+        faults.note("--metrics", place.map_err(Faults::from)).flatten()
+    }
+
     /// What they mean for a switch that is started.
     fn settle(self, faults: &mut Faults) -> Option<ControlConfig> {
         let name = check_name(self.name.as_deref().unwrap_or(NAME_DEFAULT));
@@ -361,6 +374,7 @@ impl SwitchArgs {
     }
 
     fn options(self, mut faults: Faults) -> Box<Options> {
+        let metrics = self.control.metrics(&mut faults);
         let control = self.control.settle(&mut faults);
         let words = Words {
             ports: self.ports,
@@ -380,7 +394,17 @@ impl SwitchArgs {
         };
         let (config, ready_fd) = (self.config, self.ready_fd);
         let SwitchArgs { json, quiet, verbose, .. } = self;
-        Box::new(Options { words, config, control, json, quiet, verbose, ready_fd, faults })
+        Box::new(Options {
+            words,
+            config,
+            control,
+            metrics,
+            json,
+            quiet,
+            verbose,
+            ready_fd,
+            faults,
+        })
     }
 }
 

@@ -25,6 +25,7 @@ use super::{
     cli::Options,
     config,
     control::{Asked, Captures, Control, Event as News, NAME_DEFAULT, Request, Stations, Steered},
+    metrics::{Metrics, Snapshot},
     notify::{Notify, State},
     open,
     output::{self, DONE, FAILURE},
@@ -129,6 +130,8 @@ struct Running<'a> {
     topology: Topology,
     /// Who steers. `None`: nobody may.
     control: Option<Control>,
+    /// Who reads counters. `None`: nobody may.
+    metrics: Option<Metrics>,
     /// Who watches over us.
     notify: Notify,
     /// The stations, while somebody listens for them.
@@ -143,6 +146,8 @@ impl Running<'_> {
             move |error: io::Error| vec![format!("{what}: {}", netlab::reason(&error))]
         };
         let wishes = signals::listen().map_err(failed("signals cannot be listened to"))?;
+        let metrics = options.metrics.as_ref().map(Metrics::start).transpose();
+        let metrics = metrics.map_err(|why| vec![why])?;
         let plugs = open::open_all(topology)?;
         let (workers, ports) = (topology.switch.workers, topology.ports.len());
         let started = Instant::now();
@@ -161,12 +166,14 @@ impl Running<'_> {
             workers,
             topology: topology.clone(),
             control: None,
+            metrics,
             notify: Notify::from_environment(),
             stations: None,
             captures: Captures::new(),
         };
         running.plug_in().map_err(failed("the ports were not plugged in"))?;
         running.open_control();
+        running.tell_metrics();
         if options.verbose {
             output::tell(describe(&running.topology));
         }
@@ -191,6 +198,38 @@ impl Running<'_> {
         match self.options.control.as_ref().map(Control::start).transpose() {
             Ok(control) => self.control = control,
             Err(why) => output::complain(format_args!("warning: {why}")),
+        }
+    }
+
+    /// Tells where the counters can be read.
+    fn tell_metrics(&self) {
+        let Some(metrics) = &self.metrics else { return };
+        if let Some(warning) = metrics.warning() {
+            output::complain(format_args!("warning: {warning}"));
+        }
+        if !self.options.quiet {
+            output::tell(format_args!("metrics: {}", metrics.place));
+        }
+    }
+
+    /// Gives the counters to who reads them.
+    fn answer_metrics(&mut self) {
+        if self.metrics.as_ref().is_some_and(|metrics| !metrics.answer(|| self.snapshot())) {
+            self.metrics = None;
+            output::complain("the metrics have ended, which is a mistake of ours; frames go on");
+        }
+    }
+
+    /// What is counted, for who reads it.
+    fn snapshot(&self) -> Snapshot {
+        let ports = self.plugs.specs().flat_map(|(_, ports)| ports);
+        let mtu = |port| Some((self.handle.name(port)?.to_owned(), self.handle.mtu(port)?));
+        let waiting = self.plugs.specs().filter(|(_, ports)| ports.is_empty());
+        Snapshot {
+            report: self.handle.report(),
+            mtus: ports.filter_map(|port| mtu(*port)).collect(),
+            waiting: waiting.map(|(spec, _)| spec.name.clone()).collect(),
+            workers: self.workers,
         }
     }
 
@@ -294,6 +333,7 @@ impl Running<'_> {
                 Ok(Wish::Reload) | Err(TryRecvError::Empty) => {}
             }
             self.answer();
+            self.answer_metrics();
             if let Some(control) = &mut self.control {
                 control.look(&mut self.stations, &self.handle);
             }
@@ -326,6 +366,9 @@ impl Running<'_> {
         if let Some(control) = &self.control {
             select.recv(&control.requests);
         }
+        if let Some(metrics) = &self.metrics {
+            select.recv(&metrics.wanted);
+        }
         // Which of them it was will be seen; what is in them is not for us to take out.
         let pause = self.stations.as_ref().map(|stations| stations.pause(Instant::now()));
         let pause = pause.unwrap_or(TEND_INTERVAL).min(TEND_INTERVAL);
@@ -356,8 +399,9 @@ impl Running<'_> {
     fn end(mut self, code: ExitCode) -> ExitCode {
         let options = self.options;
         self.notify.stopping();
-        // Nobody steers what ends.
+        // Nobody steers or reads what ends.
         self.control = None;
+        self.metrics = None;
         // The table is read before the workers stop, the counters after.
         let addresses = options.verbose.then(|| addresses(&self.handle));
         let (started, workers) = (self.started, self.workers);
