@@ -16,7 +16,7 @@ fi
 
 # Programs that the tests use beside what Cargo builds, and their Debian packages.
 packages=(busybox-static ethtool iperf3 iproute2 passt procps prometheus qemu-system-x86 strace
-    tcpdump tmux tshark util-linux vde2 openvswitch-switch)
+    systemd tcpdump tmux tshark util-linux vde2 openvswitch-switch)
 
 install() {
     local missing=()

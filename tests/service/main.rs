@@ -1,7 +1,8 @@
-//! The switch as a service: what it tells the service manager, and its metrics.
+//! The switch as a service: what it tells the service manager, its metrics, its units.
 
 mod lab;
 mod metrics;
 mod notify;
 #[path = "../sockets/station.rs"]
 mod station;
+mod units;
