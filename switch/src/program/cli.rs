@@ -74,6 +74,8 @@ pub(crate) struct Options {
     pub(crate) quiet: bool,
     /// More than usual.
     pub(crate) verbose: bool,
+    /// JSON in place of sentences.
+    pub(crate) log_json: bool,
     /// The descriptor that waits for us to be ready.
     pub(crate) ready_fd: Option<String>,
     /// How it can be steered. `None`: it cannot.
@@ -176,6 +178,10 @@ struct SwitchArgs {
     /// Tell more: the settings at the start, the learned addresses at the end
     #[arg(short, long, help_heading = "Output")]
     verbose: bool,
+
+    /// How the lines on standard error look: `text`, or `json`, an object each [default: text]
+    #[arg(long, value_name = "text|json", help_heading = "Output")]
+    log_format: Option<String>,
 
     /// Write a newline to this descriptor, 3 or above, when frames flow, and close it
     #[arg(long, value_name = "FD", help_heading = "Output")]
@@ -375,6 +381,7 @@ impl SwitchArgs {
 
     fn options(self, mut faults: Faults) -> Box<Options> {
         let metrics = self.control.metrics(&mut faults);
+        let log_json = log_format(self.log_format.as_deref(), &mut faults);
         let control = self.control.settle(&mut faults);
         let words = Words {
             ports: self.ports,
@@ -402,10 +409,20 @@ impl SwitchArgs {
             json,
             quiet,
             verbose,
+            log_json,
             ready_fd,
             faults,
         })
     }
+}
+
+/// Whether the log is JSON.
+fn log_format(word: Option<&str>, faults: &mut Faults) -> bool {
+    if let Some(word) = word.filter(|word| !matches!(*word, "text" | "json")) {
+        let word = word.escape_debug();
+        faults.push(format!("--log-format: `{word}` is neither `text` nor `json`"));
+    }
+    word == Some("json")
 }
 
 /// Sorts what could be read; what cannot be done is a fault.
@@ -496,7 +513,7 @@ SIGUSR1          prints the counters so far",
         "Standard streams",
         "\
 Counters go to standard output, everything else to standard error, as text
-also with --json.",
+also with --json; `--log-format json` makes that JSON, too.",
     ),
     (
         "Steering",

@@ -13,6 +13,7 @@ pub(crate) mod explain;
 pub(crate) mod external;
 pub(crate) mod generate;
 pub(crate) mod kinds;
+pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod notify;
 pub(crate) mod open;

@@ -14,6 +14,7 @@ use uswitch::topology::Faults;
 
 pub(crate) use self::pen::Writing;
 use self::pen::{Stream, pen};
+use super::log::{self, Level};
 
 /// Everything was done.
 pub(crate) const DONE: u8 = 0;
@@ -25,7 +26,8 @@ pub(crate) const USAGE: u8 = 2;
 /// Where a failure or an event is told: one line, behind the program's name. There is nobody to
 /// tell that standard error is closed.
 pub(crate) fn complain(sentence: impl Display) {
-    raw(&format!("uswitch: {}\n", one_line(&sentence.to_string())));
+    let sentence = one_line(&sentence.to_string());
+    raw(&log::line(Level::of(&sentence), &sentence));
 }
 
 /// The text without anything that moves a terminal's cursor: names may come from strangers.
@@ -48,7 +50,7 @@ fn escaped(text: &str, bad: impl Fn(char) -> bool) -> String {
 
 /// Where it is told what was done: one line.
 pub(crate) fn tell(sentence: impl Display) {
-    raw(&format!("{sentence}\n"));
+    raw(&log::line(Level::Info, &sentence.to_string()));
 }
 
 /// Where lines are told that are made up for a person already: the text as it is.

@@ -25,6 +25,7 @@ use super::{
     cli::Options,
     config,
     control::{Asked, Captures, Control, Event as News, NAME_DEFAULT, Request, Stations, Steered},
+    log,
     metrics::{Metrics, Snapshot},
     notify::{Notify, State},
     open,
@@ -38,6 +39,7 @@ const TEND_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Does what `uswitch --ports ...` asks for, from the first port to the last count.
 pub(crate) fn run(options: &Options) -> ExitCode {
+    log::choose(options.log_json);
     let cpus = cpus();
     let (topology, ready) = match settle(options, &cpus) {
         Ok(settled) => settled,
