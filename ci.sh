@@ -3,7 +3,7 @@
 #
 #   ./ci.sh              all steps
 #   ./ci.sh STEP...      these steps: install kernel format lint test loom fuzz mutants bench doc
-#                        deny user
+#                        deny user package
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -85,13 +85,22 @@ deny() {
     cargo deny --offline --log-level error check bans licenses sources
 }
 
+# The Debian package, from the release build that the benchmarks make.
+package() {
+    if ! command -v cargo-deb >/dev/null; then
+        cargo install --locked --quiet cargo-deb
+    fi
+    switch/package/build.sh
+}
+
 # The demo as somebody who is not root: where it works, and where it must say what is missing.
 user() {
     tests/user.sh
 }
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(install kernel format lint doc test user loom fuzz mutants bench deny)
+[ ${#steps[@]} -gt 0 ] || steps=(install kernel format lint doc test user loom fuzz mutants bench package
+    deny)
 for step in "${steps[@]}"; do
     begin=$SECONDS
     echo "== $step"
