@@ -178,6 +178,11 @@ impl Prefix {
         }
     }
 
+    /// Whether it is of IPv4.
+    pub fn is_v4(self) -> bool {
+        matches!(self, Prefix::V4(_))
+    }
+
     /// Whether it is the prefix of all addresses.
     pub fn is_default(self) -> bool {
         self.length() == 0
