@@ -76,6 +76,12 @@ impl Hops {
         chosen.1
     }
 
+    /// The one, if there is only one.
+    #[inline]
+    pub fn only(&self) -> Option<Via> {
+        if let [(_, via)] = *self.parts { Some(via) } else { None }
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = Via> {
         self.parts.iter().map(|(_, via)| *via)

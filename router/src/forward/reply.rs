@@ -1,0 +1,111 @@
+//! What the router itself says: errors to senders, answers to echo requests.
+
+use std::net::IpAddr;
+
+use super::{Arrival, Emit, Header, Hop, Router, Verdict};
+use crate::{
+    icmp::{self, Error},
+    limit::Tick,
+    route::{Leg, LegId},
+    stats::Reason,
+    tables::{Target, is_link_local},
+};
+
+impl Router {
+    /// Drops a packet for a reason, and tells its sender unless there is a reason not to.
+    pub(super) fn refuse(
+        &mut self,
+        arrival: &Arrival<'_>,
+        header: &Header,
+        (reason, error): (Reason, Error),
+        now: Tick,
+        emit: &mut impl Emit,
+    ) -> Verdict {
+        let drop = Verdict::Drop(reason);
+        let octets = &*arrival.octets;
+        let may_answer = match header {
+            Header::V4(packet) => icmp::may_answer_v4(octets, packet),
+            Header::V6(packet, upper) => icmp::may_answer_v6(octets, packet, upper),
+        };
+        // RFC 1812, section 4.3.2.7: nor about what came in a frame for a group.
+        if arrival.meta.group || !may_answer {
+            return drop;
+        }
+        let Some(hop) = self.hop_back(arrival.leg, header.source()) else { return drop };
+        let Some(source) = self.source(hop, arrival.leg) else { return drop };
+        // RFC 1812, section 4.3.2.8; RFC 4443, section 2.4 f.
+        if !self.buckets[arrival.leg.index()].take(now) {
+            self.stats.icmp_limited += 1;
+            return drop;
+        }
+        let len = match header {
+            Header::V4(packet) => icmp::error_len_v4(packet.len),
+            Header::V6(packet, _) => icmp::error_len_v6(packet.len),
+        };
+        let Some(room) = emit.room(len) else { return drop };
+        match (header, source) {
+            (Header::V4(packet), IpAddr::V4(source)) => {
+                self.ident = self.ident.wrapping_add(1);
+                icmp::emit_error_v4(room, error, source, (octets, packet), self.ident);
+            }
+            (Header::V6(packet, _), IpAddr::V6(source)) => {
+                icmp::emit_error_v6(room, error, source, (octets, packet));
+            }
+            _ => unreachable!("the source is of the version of its destination"),
+        }
+        self.stats.icmp_sent += 1;
+        Verdict::Reply { hop, reason: Some(reason) }
+    }
+
+    /// Answers an echo request, at once if that is easy: if not, the slow path shall.
+    pub(super) fn answer(
+        &mut self,
+        arrival: &Arrival<'_>,
+        header: &Header,
+        emit: &mut impl Emit,
+    ) -> Verdict {
+        let hop = self.hop_back(arrival.leg, header.source());
+        let fits = |hop: &Hop| header.len() <= self.tables.leg(hop.leg).mtu;
+        let Some(hop) = hop.filter(fits) else { return Verdict::Local };
+        let Some(room) = emit.room(header.len()) else { return Verdict::Drop(Reason::NoRoom) };
+        match header {
+            Header::V4(packet) => {
+                self.ident = self.ident.wrapping_add(1);
+                icmp::emit_echo_v4(room, arrival.octets, packet, self.ident);
+            }
+            Header::V6(packet, _) => icmp::emit_echo_v6(room, arrival.octets, packet),
+        }
+        Verdict::Reply { hop, reason: None }
+    }
+
+    /// By which way a sender is told something. `None`: it cannot be a host, or is not reached.
+    fn hop_back(&self, leg: LegId, sender: IpAddr) -> Option<Hop> {
+        if is_link_local(sender) {
+            return Some(Hop { leg, address: sender });
+        }
+        let Target::Hops(hops) = self.tables.lookup(sender) else { return None };
+        // No flow: the errors about all of a sender's flows go one way.
+        let via = hops.choose(0);
+        Some(Hop { leg: via.leg, address: via.gateway.unwrap_or(sender) })
+    }
+
+    /// From which of its addresses the router speaks: one of the leg by which it leaves (RFC 1812,
+    /// section 4.3.2.4), on the link of the next hop if it has one there, else of the leg by which
+    /// the packet came, else any (RFC 4443, section 2.2).
+    fn source(&self, hop: Hop, came: LegId) -> Option<IpAddr> {
+        let of = |leg: &Leg| {
+            let mut own = leg.addresses.iter();
+            let near = own.find(|own| own.prefix.contains(hop.address)).map(|own| own.address);
+            let mut any = leg.addresses.iter().map(|own| own.address);
+            let same =
+                |own: &IpAddr| own.is_ipv4() == hop.address.is_ipv4() && !is_link_local(*own);
+            near.filter(|near| {
+                hop.address.is_ipv4() || !is_link_local(*near) || is_link_local(hop.address)
+            })
+            .or_else(|| any.find(same))
+        };
+        let tables = &self.tables;
+        let first = [tables.leg(hop.leg), tables.leg(came)].into_iter();
+        first.chain(tables.legs()).find_map(of)
+    }
+}

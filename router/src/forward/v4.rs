@@ -1,0 +1,146 @@
+//! The policy for IPv4.
+
+use std::net::Ipv4Addr;
+
+use super::{Arrival, Emit, Header, Place, Router, Verdict};
+use crate::{
+    fragment::Options,
+    icmp::{self, Echo, Error},
+    limit::Tick,
+    packet::{IPV4_HEADER_LEN, Ipv4, protocol},
+    stats::Reason,
+    tables::Target,
+};
+
+/// Loose and strict source routes (RFC 791, section 3.1).
+const SOURCE_ROUTES: [u8; 2] = [131, 137];
+/// Octets of the largest packet.
+const PACKET_MAX: usize = 65_535;
+/// Octets of a TCP header up to its flags, which a first fragment must have (RFC 1858, 3.2.1).
+const TCP_FLAGS_END: usize = 16;
+
+impl Router {
+    pub(super) fn decide_v4(
+        &mut self,
+        arrival: &mut Arrival<'_>,
+        place: Place,
+        now: Tick,
+        emit: &mut impl Emit,
+    ) -> Verdict {
+        let packet = match Ipv4::parse(arrival.octets) {
+            Ok(packet) => packet,
+            Err(reason) => return Verdict::Drop(reason),
+        };
+        let (source, destination) = (packet.source, packet.destination);
+        // RFC 1812, section 5.3.5.1: for all on this link, also from who has no address yet (RFC
+        // 2131, section 4.1).
+        if destination.is_broadcast() {
+            let known = is_host(source) || source.is_unspecified();
+            return if known { Verdict::Local } else { Verdict::Drop(Reason::MartianSource) };
+        }
+        // RFC 1812, section 5.3.7, and what it refers to, 4.2.2.11 and 4.2.3.1.
+        if !is_host(source) {
+            return Verdict::Drop(Reason::MartianSource);
+        }
+        if source == destination {
+            return Verdict::Drop(Reason::Land);
+        }
+        if self.tables.is_own_v4(source) {
+            return Verdict::Drop(Reason::OwnSource);
+        }
+        if let Some(reason) = malicious(arrival.octets, &packet) {
+            return Verdict::Drop(reason);
+        }
+        if !source.is_link_local() && !self.came_right(arrival.leg, source.into()) {
+            return Verdict::Drop(Reason::ReversePath);
+        }
+        // RFC 1812, section 5.2.3. Groups of 224.0.0.0/24 are never forwarded (RFC 5771, section
+        // 4): their members are on the link, and the router may be one.
+        if destination.is_multicast() {
+            let link = destination.octets()[..3] == [224, 0, 0];
+            return if link { Verdict::Local } else { Verdict::Drop(Reason::Multicast) };
+        }
+        if !is_host(destination) {
+            return Verdict::Drop(Reason::MartianDestination);
+        }
+
+        let header = Header::V4(packet);
+        let hop = match self.tables.target(place.0) {
+            Target::Local => return self.own_v4(arrival, &packet, emit),
+            // RFC 1812, section 5.3.5.2, as RFC 2644 has it: not forwarded.
+            Target::Broadcast(leg) if *leg == arrival.leg => return Verdict::Local,
+            Target::Broadcast(_) => return Verdict::Drop(Reason::DirectedBroadcast),
+            // RFC 1812, section 5.3.4.
+            _ if arrival.meta.group => return Verdict::Drop(Reason::LinkGroup),
+            // RFC 3927, section 7.
+            _ if source.is_link_local() || destination.is_link_local() => {
+                return Verdict::Drop(Reason::LinkLocal);
+            }
+            Target::Blackhole => return Verdict::Drop(Reason::Blackhole),
+            // RFC 1812, section 5.2.7.1.
+            Target::None => {
+                return self.refuse(arrival, &header, (Reason::NoRoute, Error::NoRoute), now, emit);
+            }
+            Target::Unreachable => {
+                let why = (Reason::Unreachable, Error::Unreachable);
+                return self.refuse(arrival, &header, why, now, emit);
+            }
+            Target::Prohibit => {
+                let why = (Reason::Prohibit, Error::Prohibited);
+                return self.refuse(arrival, &header, why, now, emit);
+            }
+            Target::Hops(hops) => self.hop(arrival.octets, &header, hops),
+        };
+        // RFC 1812, section 5.3.1: only for what is forwarded, and behind the lookup (5.2.1.2).
+        if packet.ttl <= 1 {
+            return self.refuse(arrival, &header, (Reason::Ttl, Error::TimeExceeded), now, emit);
+        }
+        self.cross(arrival, &header, hop, now, emit)
+    }
+
+    /// A packet for one of the router's own addresses.
+    fn own_v4(&mut self, arrival: &Arrival<'_>, packet: &Ipv4, emit: &mut impl Emit) -> Verdict {
+        // A group is asked by none that wants one answer (RFC 1122, section 3.2.2.6).
+        if arrival.meta.group {
+            return Verdict::Local;
+        }
+        match icmp::echo_v4(arrival.octets, packet) {
+            Echo::None => Verdict::Local,
+            Echo::Invalid => Verdict::Drop(Reason::EchoChecksum),
+            Echo::Request => self.answer(arrival, &Header::V4(*packet), emit),
+        }
+    }
+}
+
+/// Whether one host can have this address (RFC 1812, section 4.2.2.11; RFC 6890).
+fn is_host(address: Ipv4Addr) -> bool {
+    let first = address.octets()[0];
+    first != 0 && first != 127 && first < 224
+}
+
+/// Options and fragments that nobody sends who means well.
+fn malicious(octets: &[u8], packet: &Ipv4) -> Option<Reason> {
+    if packet.header_len > IPV4_HEADER_LEN {
+        for option in Options(octets.get(IPV4_HEADER_LEN..packet.header_len).unwrap_or_default()) {
+            match option {
+                Err(()) => return Some(Reason::Options),
+                // RFC 1812, section 5.3.13.4, allows it, RFC 7126, section 4.3.5, wants it.
+                Ok([kind, ..]) if SOURCE_ROUTES.contains(kind) => return Some(Reason::SourceRoute),
+                Ok(_) => {}
+            }
+        }
+    }
+    if packet.is_fragment() {
+        let payload = packet.len - packet.header_len;
+        if packet.offset() + payload > PACKET_MAX - packet.header_len {
+            return Some(Reason::FragmentOverflow);
+        }
+        // RFC 1858, section 3, with RFC 3128: the flags are in the first, and none is laid over
+        // them.
+        let first = packet.offset() == 0 && payload < TCP_FLAGS_END;
+        if packet.protocol == protocol::TCP && (first || packet.offset() == 8) {
+            return Some(Reason::FragmentTiny);
+        }
+    }
+    None
+}
