@@ -7,8 +7,8 @@
 //! printed beside its name.
 //!
 //! `cargo bench -p uswitch-benches --bench fib`, or with `-- 'fib/v4/lookup'`. The contenders:
-//! `flat` is DIR-24-8 (Gupta, Lin, McKeown 1998), `search` a binary search over the ranges, `hashes`
-//! one hash table for each length, the longest first.
+//! `flat` is DIR-24-8 (Gupta, Lin, McKeown 1998), `search` a binary search over the ranges,
+//! `hashes` one hash table for each length, the longest first.
 
 #[path = "contenders.rs"]
 mod contenders;

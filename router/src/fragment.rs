@@ -174,7 +174,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_together_are_the_packet(payload in vec(any::<u8>(), 1..3000), mtu in 68..1500_usize) {
+        fn parts_together_are_the_packet(
+            payload in vec(any::<u8>(), 1..3000),
+            mtu in 68..1500_usize,
+        ) {
             let octets = ipv4("192.0.2.1", "198.51.100.2", 64, 17, &payload);
             let parts = cut(&octets, mtu);
             prop_assert!(parts.iter().all(|part| part.len() <= mtu));

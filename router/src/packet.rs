@@ -448,8 +448,8 @@ mod tests {
         assert_eq!(first, Upper { protocol: 17, at: Some(48), fragment: true });
         let second = upper(44, &[17, 0, 0, 8, 0, 0, 0, 9, 0, 0]).unwrap();
         assert_eq!(second, Upper { protocol: 17, at: None, fragment: true });
-        let atomic = upper(44, &[17, 0, 0, 0, 0, 0, 0, 9]).unwrap();
-        assert!(!atomic.fragment);
+        let alone = upper(44, &[17, 0, 0, 0, 0, 0, 0, 9]).unwrap();
+        assert!(!alone.fragment);
     }
 
     #[test]
@@ -465,7 +465,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn difference_gives_what_the_whole_sum_gives(words: [u16; 10], at in 0..10_usize, new: u16) {
+        fn difference_gives_what_the_whole_sum_gives(
+            words: [u16; 10],
+            at in 0..10_usize,
+            new: u16,
+        ) {
             let octets = |words: [u16; 10]| words.map(u16::to_be_bytes).concat();
             let check = checksum(&octets(words));
             let mut changed = words;

@@ -269,16 +269,18 @@ impl Building<'_> {
 
 /// The indexes of those routes that count: of each prefix the one with the lowest metric.
 fn best(routes: &[Route], faults: &mut Vec<Fault>) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..routes.len()).collect();
-    order.sort_by_key(|index| (routes[*index].prefix, routes[*index].metric));
-    for pair in order.windows(2) {
-        let (a, b) = (&routes[pair[0]], &routes[pair[1]]);
-        if (a.prefix, a.metric) == (b.prefix, b.metric) {
-            faults.push(Fault::Twice(pair[0], pair[1], a.prefix));
+    // What is compared stands together: a million routes lie far apart.
+    let keys = routes.iter().enumerate().map(|(index, route)| (route.prefix, route.metric, index));
+    let mut keys: Vec<(Prefix, u32, usize)> = keys.collect();
+    keys.sort_unstable();
+    for pair in keys.windows(2) {
+        let ((prefix, metric, a), (other, other_metric, b)) = (pair[0], pair[1]);
+        if (prefix, metric) == (other, other_metric) {
+            faults.push(Fault::Twice(a, b, prefix));
         }
     }
-    order.dedup_by_key(|index| routes[*index].prefix);
-    order
+    keys.dedup_by_key(|(prefix, ..)| *prefix);
+    keys.into_iter().map(|(.., index)| index).collect()
 }
 
 /// What a route stands for.

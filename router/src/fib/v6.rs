@@ -5,10 +5,10 @@
 //! bits. The last numbers of a search stand in lines of sixteen, a cache line each; where there are
 //! more than sixteen, lines above hold the last number of each line below, and so on up to one
 //! line. The number of keys in a line that are below what is searched is the place to go on; the
-//! compiler makes four vector comparisons of it and no branch. The lines of a search stand together:
-//! those of all levels but the lowest as if they were full, so that a line's place follows from
-//! the depth, then those of the lowest, each before a line with its entries, which a processor
-//! fetches with it.
+//! compiler makes four vector comparisons of it and no branch. The lines of a search stand
+//! together: those of all levels but the lowest as if they were full, so that a line's place
+//! follows from the depth, then those of the lowest, each before a line with its entries, which a
+//! processor fetches with it.
 //!
 //! **Memory.** At most two ranges a prefix, each with 4 octets for its key and 4 for its entry; in
 //! each search up to fifteen more that are not used, and one search for each /32 in which something

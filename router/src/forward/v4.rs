@@ -78,24 +78,17 @@ impl Router {
             }
             Target::Blackhole => return Verdict::Drop(Reason::Blackhole),
             // RFC 1812, section 5.2.7.1.
-            Target::None => {
-                return self.refuse(arrival, &header, (Reason::NoRoute, Error::NoRoute), now, emit);
-            }
-            Target::Unreachable => {
-                let why = (Reason::Unreachable, Error::Unreachable);
-                return self.refuse(arrival, &header, why, now, emit);
-            }
-            Target::Prohibit => {
-                let why = (Reason::Prohibit, Error::Prohibited);
-                return self.refuse(arrival, &header, why, now, emit);
-            }
-            Target::Hops(hops) => self.hop(arrival.octets, &header, hops),
+            Target::None => Err((Reason::NoRoute, Error::NoRoute)),
+            Target::Unreachable => Err((Reason::Unreachable, Error::Unreachable)),
+            Target::Prohibit => Err((Reason::Prohibit, Error::Prohibited)),
+            // RFC 1812, section 5.3.1: only for what is forwarded, and behind the lookup (5.2.1.2).
+            Target::Hops(_) if packet.ttl <= 1 => Err((Reason::Ttl, Error::TimeExceeded)),
+            Target::Hops(hops) => Ok(self.hop(arrival.octets, &header, hops)),
         };
-        // RFC 1812, section 5.3.1: only for what is forwarded, and behind the lookup (5.2.1.2).
-        if packet.ttl <= 1 {
-            return self.refuse(arrival, &header, (Reason::Ttl, Error::TimeExceeded), now, emit);
+        match hop {
+            Ok(hop) => self.cross(arrival, &header, hop, now, emit),
+            Err(why) => self.refuse(arrival, &header, why, now, emit),
         }
-        self.cross(arrival, &header, hop, now, emit)
     }
 
     /// A packet for one of the router's own addresses.

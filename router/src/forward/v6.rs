@@ -28,33 +28,11 @@ impl Router {
             Err(reason) => return Verdict::Drop(reason),
         };
         let (source, destination) = (packet.source, packet.destination);
-        // RFC 4291, sections 2.7, 2.5.3; one with an IPv4 address in it is for sockets, not for
-        // packets (RFC 6890, table 20).
-        if source.is_multicast() || source.is_loopback() || source.to_ipv4_mapped().is_some() {
-            return Verdict::Drop(Reason::MartianSource);
-        }
-        // RFC 4291, section 2.7: the scope. On the link are neighbour discovery and its like, also
-        // from who has no address yet.
-        if destination.is_multicast() {
-            return match destination.octets()[1] & 0xf {
-                0 | 1 => Verdict::Drop(Reason::MartianDestination),
-                2 => Verdict::Local,
-                _ => Verdict::Drop(Reason::Multicast),
-            };
-        }
-        // RFC 4291, section 2.5.2: who has no address asks groups only.
-        if source.is_unspecified() {
-            return Verdict::Drop(Reason::MartianSource);
-        }
-        if source == destination {
-            return Verdict::Drop(Reason::Land);
+        if let Some(verdict) = by_address(source, destination) {
+            return verdict;
         }
         if self.is_own_at(arrival, source) {
             return Verdict::Drop(Reason::OwnSource);
-        }
-        // RFC 4291, sections 2.5.2 and 2.5.3.
-        if destination.is_unspecified() || destination.is_loopback() {
-            return Verdict::Drop(Reason::MartianDestination);
         }
         let link_local = source.is_unicast_link_local();
         if !link_local && !self.came_right(arrival.leg, source.into()) {
@@ -75,24 +53,17 @@ impl Router {
             _ if link_local => return Verdict::Drop(Reason::LinkLocal),
             Target::Blackhole => return Verdict::Drop(Reason::Blackhole),
             // RFC 4443, section 3.1.
-            Target::None => {
-                return self.refuse(arrival, &header, (Reason::NoRoute, Error::NoRoute), now, emit);
-            }
-            Target::Unreachable => {
-                let why = (Reason::Unreachable, Error::Unreachable);
-                return self.refuse(arrival, &header, why, now, emit);
-            }
-            Target::Prohibit => {
-                let why = (Reason::Prohibit, Error::Prohibited);
-                return self.refuse(arrival, &header, why, now, emit);
-            }
-            Target::Hops(hops) => self.hop(arrival.octets, &header, hops),
+            Target::None => Err((Reason::NoRoute, Error::NoRoute)),
+            Target::Unreachable => Err((Reason::Unreachable, Error::Unreachable)),
+            Target::Prohibit => Err((Reason::Prohibit, Error::Prohibited)),
+            // RFC 8200, section 3; RFC 4443, section 3.3.
+            Target::Hops(_) if packet.hop_limit <= 1 => Err((Reason::Ttl, Error::TimeExceeded)),
+            Target::Hops(hops) => Ok(self.hop(arrival.octets, &header, hops)),
         };
-        // RFC 8200, section 3; RFC 4443, section 3.3.
-        if packet.hop_limit <= 1 {
-            return self.refuse(arrival, &header, (Reason::Ttl, Error::TimeExceeded), now, emit);
+        match hop {
+            Ok(hop) => self.cross(arrival, &header, hop, now, emit),
+            Err(why) => self.refuse(arrival, &header, why, now, emit),
         }
-        self.cross(arrival, &header, hop, now, emit)
     }
 
     /// A packet for one of the router's own addresses.
@@ -123,4 +94,32 @@ impl Router {
         }
         self.tables.is_own_v6(address)
     }
+}
+
+/// What the two addresses say without looking at any table.
+fn by_address(source: Ipv6Addr, destination: Ipv6Addr) -> Option<Verdict> {
+    // RFC 4291, sections 2.7, 2.5.3; one with an IPv4 address in it is for sockets, not for
+    // packets (RFC 6890, table 20).
+    if source.is_multicast() || source.is_loopback() || source.to_ipv4_mapped().is_some() {
+        return Some(Verdict::Drop(Reason::MartianSource));
+    }
+    // RFC 4291, section 2.7: the scope. On the link are neighbour discovery and its like, also
+    // from who has no address yet.
+    if destination.is_multicast() {
+        return Some(match destination.octets()[1] & 0xf {
+            0 | 1 => Verdict::Drop(Reason::MartianDestination),
+            2 => Verdict::Local,
+            _ => Verdict::Drop(Reason::Multicast),
+        });
+    }
+    // RFC 4291, section 2.5.2: who has no address asks groups only.
+    if source.is_unspecified() {
+        return Some(Verdict::Drop(Reason::MartianSource));
+    }
+    if source == destination {
+        return Some(Verdict::Drop(Reason::Land));
+    }
+    // RFC 4291, sections 2.5.2 and 2.5.3.
+    let nobody = destination.is_unspecified() || destination.is_loopback();
+    nobody.then_some(Verdict::Drop(Reason::MartianDestination))
 }
