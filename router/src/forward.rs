@@ -2,7 +2,7 @@
 //!
 //! Read `decide_v4` in `forward/v4.rs` and `decide_v6` in `forward/v6.rs` from the top down: each
 //! is the whole policy for its version, in the order of RFC 1812, section 5.2.1. Where both agree
-//! that a packet goes on, [`Router::cross`] is the one place in which it changes legs: what wants
+//! that a packet goes on, `Router::cross` is the one place in which it changes legs: what wants
 //! to look at all packets between two legs belongs there and nowhere else.
 //!
 //! A packet is looked at twice, so that memory has time to answer in between: [`Router::place`]

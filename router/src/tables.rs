@@ -568,6 +568,14 @@ mod tests {
     }
 
     #[test]
+    fn link_of_two_has_two_hosts_and_no_broadcast() {
+        let tables = Tables::build(vec![leg(&["10.0.0.0/31", "fd00::/127"])], &[]).unwrap();
+        assert_eq!(*tables.lookup(ip("10.0.0.0")), Target::Local);
+        assert_eq!(via(&tables, "10.0.0.1"), (0, None));
+        assert_eq!(via(&tables, "fd00::1"), (0, None));
+    }
+
+    #[test]
     fn flows_are_shared_by_weight() {
         let via = |leg| Via { leg: LegId(leg), gateway: None };
         let hops = Hops::new(&[(via(0), 1), (via(1), 2), (via(2), 1)]);
