@@ -1,7 +1,7 @@
 //! Parsers and fragments beside those of etherparse, which knows nothing of ours.
 
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, SlicedPacket, defrag::IpDefragPool};
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, prelude::*, sample::select};
 use uswitch_router::{
     forward::Emit,
     fragment::fragment,
@@ -37,7 +37,11 @@ fn octets() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 1000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn headers_of_ipv4_are_read_alike(octets in octets()) {
@@ -91,11 +95,12 @@ proptest! {
     fn fragments_are_put_together_by_another(
         payload in vec(any::<u8>(), 1500..3000),
         mtu in 100..1500_usize,
-        options in prop_oneof![Just(vec![]), Just(vec![0x94, 4, 0, 0]), Just(vec![7, 7, 4, 0, 0, 0, 0, 0])],
+        options in select(vec![vec![], vec![0x94, 4, 0, 0], vec![7, 7, 4, 0, 0, 0, 0, 0]]),
     ) {
         let header_len = 20 + options.len();
         let len = ((header_len + payload.len()) as u16).to_be_bytes();
-        let mut octets = vec![0x40 | (header_len / 4) as u8, 0, len[0], len[1], 1, 2, 0, 0, 64, 253];
+        let first = 0x40 | (header_len / 4) as u8;
+        let mut octets = vec![first, 0, len[0], len[1], 1, 2, 0, 0, 64, 253];
         octets.extend([0, 0, 192, 0, 2, 1, 198, 51, 100, 2]);
         octets.extend(options);
         let check = checksum(&octets);

@@ -12,7 +12,8 @@
 //!
 //! **Why this one.** It does what DIR-24-8 does (`flat` in `cargo bench -p uswitch-benches --bench
 //! fib`), whose first step has 24 bits: a random look into a full table waits for memory once, for
-//! the root stays in the caches. But it occupies what the routes need, not 64 MiB for a home.
+//! the root stays in the caches. A million prefixes: 16-24 ns against 14-17 in batches, and 41 MiB
+//! against 84, of which a home of five routes needs none. A binary search takes 20 times as long.
 
 use super::{Leaf, flatten, ranges::Cursor, ranges::Ranges};
 use crate::prefix::Net;
