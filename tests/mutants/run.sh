@@ -85,10 +85,18 @@ copy() {
 # Prints the first test that noticed something; nothing if none did. Fails if it does not compile.
 # Most are noticed by the tests at the foot of their own file, $1: so those come first.
 noticed() {
-    local tests module=${1#switch/src/}
+    local tests module=${1#*/src/} suites
     module=${module%.rs}
-    for tests in "-p uswitch --lib ${module//\//::}::" '-p uswitch --lib' \
-        '-p uswitch-tests --test stories --test sim'; do
+    module=${module//\//::}::
+    case $1 in
+        router/*) suites=("-p uswitch-router --lib $module"
+            '-p uswitch-router --lib --test model') ;;
+        *)
+            suites=("-p uswitch --lib $module" '-p uswitch --lib'
+                '-p uswitch-tests --test stories --test sim')
+            ;;
+    esac
+    for tests in "${suites[@]}"; do
         # shellcheck disable=SC2086
         (cd "$tree" && cargo test --quiet $tests --no-run) >"$log" 2>&1 || return 1
         # shellcheck disable=SC2086
@@ -129,8 +137,10 @@ load
 mapfile -t chosen < <(choose "$@")
 [ ${#chosen[@]} -gt 0 ] || { echo "no such mutant" >&2; exit 2; }
 copy
-by=$(noticed switch/src/lib.rs) || { cat "$log"; exit 1; }
-[ -z "$by" ] || { cat "$log"; echo "the tests fail without any mutant: $by" >&2; exit 1; }
+for package in $(for number in "${chosen[@]}"; do echo "${files[number]%%/*}"; done | sort -u); do
+    by=$(noticed "$package/src/lib.rs") || { cat "$log"; exit 1; }
+    [ -z "$by" ] || { cat "$log"; echo "the tests fail without any mutant: $by" >&2; exit 1; }
+done
 for number in "${chosen[@]}"; do try "$number"; done
 echo "${#chosen[@]} of ${#names[@]} mutants, $((${#chosen[@]} - problems)) killed, $SECONDS s"
 [ "$problems" -eq 0 ]
