@@ -42,8 +42,9 @@ fn every_port_sends_and_counts_what_the_model_predicts() {
     let count = |counter: Counter| sum[counter as usize];
     let (received, sent) = (count(Counter::RxFrames), count(Counter::TxFrames));
     println!("{seeds} seeds: {received} frames received, {sent} sent");
-    // A rule that no frame ever met is not tested. A cable is never down.
-    let unmet = [Counter::TxDown];
+    // A rule that no frame ever met is not tested. A cable is never down, and the world says
+    // nothing of stations: what is said is tested with the table.
+    let unmet = [Counter::TxDown, Counter::LearnStatic];
     for counter in Counter::ALL.iter().filter(|counter| !unmet.contains(counter)) {
         assert!(seeds < SEEDS || count(*counter) > 0, "{} was never counted", counter.name());
     }

@@ -7,7 +7,11 @@ mod lab;
 #[allow(dead_code, reason = "other tests need more of it")]
 mod station;
 
-use std::process::{Command, Output};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use lab::{Lab, eventually};
 use uswitch_tests::program;
@@ -97,6 +101,23 @@ fn terminal_is_drawn_on_obeys_keys_outlives_the_switch_and_is_given_back() {
     terminal.keys(&["q"]);
     terminal.shows(&["ended 0"]);
     lab.end("lab", again);
+}
+
+#[test]
+fn terminal_that_is_closed_ends_it() {
+    let lab = Lab::new();
+    let running = lab.start("lab", &["a", "b"], &[]);
+    let terminal = Terminal::new(&lab, 80, 24);
+    let note = lab.path("number").display().to_string();
+    let command = format!("sh -c 'echo $$ >{note}; exec {} top -n lab'", program().display());
+    terminal.keys(&[&command, "Enter"]);
+    terminal.shows(&["q quit"]);
+    let number = fs::read_to_string(&note).unwrap();
+    let process = Path::new("/proc").join(number.trim());
+    assert!(process.exists());
+    drop(terminal);
+    eventually("it has ended", || !process.exists());
+    lab.end("lab", running);
 }
 
 #[test]

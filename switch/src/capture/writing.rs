@@ -160,7 +160,10 @@ mod tests {
     use pcap_file::pcapng::{Block, PcapNgReader};
 
     use super::*;
-    use crate::{offload::sample::Sample, stats::Counter};
+    use crate::{
+        offload::{VNET_HEADER_LEN, sample::Sample},
+        stats::Counter,
+    };
 
     const ENTRY: Entry =
         Entry { nanos: 5, len: 60, interface: 1, outbound: true, reason: None, dropped: 0, of: 1 };
@@ -190,7 +193,7 @@ mod tests {
 
     #[test]
     fn frame_has_its_time_its_way_and_its_length() {
-        let wire = [&[0; 12][..], &[7; 20]].concat();
+        let wire = [&[0; VNET_HEADER_LEN][..], &[7; 20]].concat();
         let packet = packet(ENTRY, &wire);
         assert_eq!(packet.timestamp, Duration::new(1_700_000_000, 6));
         assert_eq!((packet.interface_id, packet.original_len), (1, 60));
@@ -216,12 +219,12 @@ mod tests {
     fn frame_to_be_cut_is_whole_with_its_checksum_and_says_so() {
         let sample = Sample::tcp(3000);
         let wire = sample.wire();
-        let len = wire.len() as u32 - 12;
+        let len = (wire.len() - VNET_HEADER_LEN) as u32;
         let packet = packet(Entry { len, ..ENTRY }, &wire);
         assert!(comments(&packet).concat().contains("segments of 1448 octets"));
         let offload = Frame::from_wire(&wire).offload();
         let start = usize::from(offload.csum_start);
-        assert_ne!(*packet.data, wire[12..]);
+        assert_ne!(*packet.data, wire[VNET_HEADER_LEN..]);
         let parsed = etherparse::SlicedPacket::from_ethernet(&packet.data).unwrap();
         let Some(etherparse::TransportSlice::Tcp(tcp)) = parsed.transport else { panic!() };
         let Some(etherparse::NetSlice::Ipv4(ip)) = parsed.net else { panic!("{start}") };
@@ -229,7 +232,7 @@ mod tests {
         assert_eq!(sum, Ok(tcp.checksum()));
         // Cut short, it cannot be completed.
         let short = self::packet(Entry { len, ..ENTRY }, &wire[..200]);
-        assert_eq!(*short.data, wire[12..200]);
+        assert_eq!(*short.data, wire[VNET_HEADER_LEN..200]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The control socket: a switch that runs is asked and steered by it. `uswitch port`, `fdb`,
-//! `reload`, `config`, `diff`, `stats`, `drops`, `explain`, `capture` and `monitor` speak to it, and
-//! so can anybody who writes a line of JSON:
+//! `reload`, `config`, `diff`, `stats`, `drops`, `explain`, `capture`, `top` and `monitor` speak to
+//! it, and so can anybody who writes a line of JSON:
 //!
 //! ```text
 //! echo '{"v":1,"do":"fdb.get","mac":"02:00:00:00:00:01"}' | socat - UNIX:/run/uswitch/uswitch.sock

@@ -315,9 +315,7 @@ impl Running<'_> {
             self.wait();
             let wish = match (self.wishes.try_recv(), &self.options.config) {
                 (Ok(Wish::Reload), Some(file)) => {
-                    self.notify.reloading();
                     self.reload(file);
-                    self.notify.ready(self.state());
                     continue;
                 }
                 (Ok(Wish::Reload), None) => Ok(Wish::End),

@@ -13,12 +13,17 @@ mod model;
 use std::{
     env, fs,
     io::{self, IsTerminal},
+    os::fd::AsFd,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use clap::Args;
 use crossterm::event::{self, Event};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use ratatui::DefaultTerminal;
 
 use self::model::{Model, Sample, Worker};
@@ -87,6 +92,20 @@ fn show(args: &TopArgs) -> Result<(), String> {
     shown.and(restored).map_err(failed)
 }
 
+/// Waits so long for a key, and tells whether the terminal is there still: of one that was closed
+/// crossterm would read nothing for ever.
+fn is_there(rest: Duration) -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX);
+    match poll(&mut fds, timeout) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+    Ok(!fds[0].revents().is_some_and(|events| events.intersects(gone)))
+}
+
 /// What is shown, and who is asked.
 struct View<'a> {
     name: Option<&'a str>,
@@ -107,7 +126,10 @@ impl View<'_> {
             }
             terminal.draw(|frame| draw::draw(frame, &self.model))?;
             let rest = next.saturating_duration_since(Instant::now()).min(LOOK);
-            if event::poll(rest)?
+            if !is_there(rest)? {
+                return Ok(());
+            }
+            if event::poll(Duration::ZERO)?
                 && let Event::Key(key) = event::read()?
                 && keys::press(&mut self.model, key)
             {

@@ -19,7 +19,7 @@ pub(crate) struct Applied {
     /// Settings of the switch: `ageing: 300 -> 10`.
     pub(crate) set: Vec<String>,
     /// Static entries that came, went or changed: `+ 02:00:00:00:00:01 dev tap0 static`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) statics: Vec<String>,
 }
 

@@ -98,7 +98,9 @@ impl Running<'_> {
 
     /// Does it, and tells whoever listens what came of it.
     fn try_reload(&mut self, path: &Path) -> Result<Applied, Refused> {
+        self.notify.reloading();
         let outcome = self.read_and_apply(path);
+        self.notify.ready(self.state());
         match &outcome {
             Ok(applied) => self.announce(News::applied(applied)),
             Err(refused) => {
