@@ -1,7 +1,7 @@
 //! The bridge: what becomes of a frame. It reads the header, learns where the source is, and
 //! says where the frame goes. It has no hands: no device, clock, thread or allocation.
 //!
-//! Read [`Bridge::decide_by`] from the top down: it is the whole policy, after the forwarding
+//! Read `Bridge::decide_by` from the top down: it is the whole policy, after the forwarding
 //! process of IEEE 802.1Q-2018, 8.6, for a bridge that is not aware of VLANs: addresses are
 //! learned under VLAN 0, and tags pass through as part of the frame.
 //!
