@@ -14,6 +14,8 @@ pub(crate) mod sample;
 mod v4;
 mod v6;
 
+pub use crate::emit::Emit;
+
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
@@ -26,13 +28,6 @@ use crate::{
     stats::{Reason, Stats},
     tables::{Hops, Tables, Target, Via},
 };
-
-/// Where new packets go: fragments, errors, answers. The caller supplies it.
-pub trait Emit {
-    /// Room for a packet of exactly so many octets, whatever is in it; `None`: there is none. All
-    /// of it will be written. If the verdict is a drop, nothing that was emitted is to be sent.
-    fn room(&mut self, octets: usize) -> Option<&mut [u8]>;
-}
 
 /// Who gets a packet next: this address, on the link of this leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! octets are copied and never changed.
 
 use crate::{
-    forward::Emit,
+    emit::Emit,
     packet::{IPV4_HEADER_LEN, Ipv4, checksum},
 };
 

@@ -45,6 +45,7 @@
 //! assert_eq!(octets[8], 63);
 //! ```
 
+pub mod emit;
 pub mod fib;
 pub mod forward;
 pub mod fragment;

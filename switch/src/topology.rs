@@ -13,18 +13,20 @@ use std::{
 
 mod emit;
 mod faults;
+mod fields;
 mod kinds;
 mod plan;
 mod spec;
 mod statics;
 
 pub use faults::{About, Faults};
+pub use fields::{DEVICE_NAME_MAX, Setting};
 pub use kinds::{
     COMMON, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
-    QUEUES_RANGE, Setting, Side, StreamSpec, TapSpec, UdpSpec, VdeSpec, VethSpec,
+    QUEUES_RANGE, Side, StreamSpec, TapSpec, UdpSpec, VdeSpec, VethSpec,
 };
 pub use plan::{Action, can_be_set, in_the_way, plan};
-pub use spec::{DEVICE_NAME_MAX, MTU_RANGE, PORT_NAME_MAX, PortSpec};
+pub use spec::{MTU_RANGE, PORT_NAME_MAX, PortSpec};
 pub use statics::{StaticEntry, no_such_port};
 
 use crate::{

@@ -26,8 +26,7 @@ use uswitch::{capture::SNAPLEN_MAX, topology::Faults};
 use self::pump::{Ended, Pump};
 use super::{
     control::Request,
-    output::{self, DONE, FAILURE},
-    run::plural,
+    output::{self, DONE, FAILURE, plural},
     signals::{self, Wish},
     steer::{Line, PATIENCE},
 };

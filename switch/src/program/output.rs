@@ -106,6 +106,11 @@ pub(crate) fn print_more(text: &str) -> Result<(), u8> {
     })
 }
 
+/// A number of things: `1 port`, `2 ports`.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

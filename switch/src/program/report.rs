@@ -4,9 +4,11 @@ use std::{fmt::Write, time::Duration};
 
 use serde::Serialize;
 use uswitch::{
+    fdb::Entry,
     frame::Mac,
+    port::Port,
     stats::{Counter, PortStats},
-    switch::{PortReport, Report},
+    switch::{Handle, PortReport, Report},
 };
 
 use super::control::Counters;
@@ -16,6 +18,17 @@ const WIDTH: usize = 80;
 
 /// Learned addresses that a table shows at the most; JSON has all of them.
 const ADDRESSES_SHOWN_MAX: usize = 256;
+
+/// The forwarding database of a switch as it is now.
+pub(crate) fn known_addresses<P: Port>(handle: &Handle<P>) -> Vec<Address> {
+    let name = |port| handle.name(port).unwrap_or("?").to_owned();
+    let entries = handle.fdb().entries(handle.now());
+    let address =
+        |Entry { vlan, mac, port, age, .. }: Entry| Address { mac, vlan, port: name(port), age };
+    let mut addresses: Vec<_> = entries.map(address).collect();
+    addresses.sort_by_key(|address| (address.vlan, address.mac));
+    addresses
+}
 
 /// Everything that there is to tell of a switch.
 pub(crate) struct Status {

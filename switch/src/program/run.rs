@@ -13,9 +13,9 @@ use std::{
 use crossbeam_channel::{Receiver, Select, TryRecvError};
 use uswitch::{
     bridge::GroupForward,
-    fdb::{Entry, FdbConfig},
+    fdb::FdbConfig,
     plug::{Change, Plugs},
-    port::{Port, any::AnyPort},
+    port::any::AnyPort,
     switch::{self, BusyPoll, Event, Handle, SwitchConfig},
     sys,
     topology::{Faults, StaticEntry, Topology},
@@ -30,7 +30,7 @@ use super::{
     notify::{Notify, State},
     open,
     output::{self, DONE, FAILURE},
-    report::{Address, Status},
+    report::{Status, known_addresses},
     signals::{self, Wish},
 };
 
@@ -182,8 +182,8 @@ impl Running<'_> {
         if !options.quiet {
             output::tell(format_args!(
                 "switching {} with {}; Ctrl-C ends it",
-                plural(ports, "port"),
-                plural(workers, "worker")
+                output::plural(ports, "port"),
+                output::plural(workers, "worker")
             ));
         }
         Ok(running)
@@ -388,7 +388,7 @@ impl Running<'_> {
     fn status(&self) -> Status {
         Status {
             report: self.handle.report(),
-            addresses: self.options.verbose.then(|| addresses(&self.handle)),
+            addresses: self.options.verbose.then(|| known_addresses(&self.handle)),
             elapsed: self.started.elapsed(),
             workers: self.workers,
             running: true,
@@ -403,7 +403,7 @@ impl Running<'_> {
         self.control = None;
         self.metrics = None;
         // The table is read before the workers stop, the counters after.
-        let addresses = options.verbose.then(|| addresses(&self.handle));
+        let addresses = options.verbose.then(|| known_addresses(&self.handle));
         let (started, workers) = (self.started, self.workers);
         let report = self.handle.stop();
         self.captures.join();
@@ -457,19 +457,4 @@ fn describe(topology: &Topology) -> String {
         "{size} addresses, {quota} a port, forgotten after {ageing} s; {pinned}, {busy_poll}; \
          {group_forward}"
     )
-}
-
-/// The forwarding database of a switch as it is now.
-pub(crate) fn addresses<P: Port>(handle: &Handle<P>) -> Vec<Address> {
-    let name = |port| handle.name(port).unwrap_or("?").to_owned();
-    let entries = handle.fdb().entries(handle.now());
-    let address =
-        |Entry { vlan, mac, port, age, .. }: Entry| Address { mac, vlan, port: name(port), age };
-    let mut addresses: Vec<_> = entries.map(address).collect();
-    addresses.sort_by_key(|address| (address.vlan, address.mac));
-    addresses
-}
-
-pub(crate) fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

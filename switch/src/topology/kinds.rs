@@ -11,8 +11,8 @@ use std::{
 use netlab::{MacvlanMode, Prefix};
 
 use super::{
+    fields::{Fields, Setting, check_device, parse_mac},
     number,
-    spec::{Fields, check_device, parse_mac},
 };
 use crate::{
     frame::Mac,
@@ -160,19 +160,6 @@ impl Kind {
     pub fn form(&self) -> String {
         format!("{}:{}", self.name, self.words.join(","))
     }
-}
-
-/// One option of a port spec.
-#[derive(Debug)]
-pub struct Setting {
-    /// The word before the equals sign.
-    pub name: &'static str,
-    /// What stands behind it.
-    pub value: &'static str,
-    /// What it sets, in a few words.
-    pub about: &'static str,
-    /// Whether it may be given more than once.
-    pub many: bool,
 }
 
 const fn setting(name: &'static str, value: &'static str, about: &'static str) -> Setting {

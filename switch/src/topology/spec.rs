@@ -11,17 +11,14 @@ use std::{collections::HashMap, ops::RangeInclusive, str::FromStr};
 
 use super::{
     About, Faults,
+    fields::{Fields, check_name},
     kinds::{COMMON, KINDS, Kind, PortKind},
     nearest, number,
 };
-use crate::frame::Mac;
 
 /// The MTU that a port can have: IPv4's least (RFC 791), and what fits into the kernel's frame of
 /// 65,535 octets behind the Ethernet header (drivers/net/tun.c, `tun_net_init`).
 pub const MTU_RANGE: RangeInclusive<u32> = 68..=65_521;
-
-/// Octets of a device's name (linux/if.h: `IFNAMSIZ` less the closing zero).
-pub const DEVICE_NAME_MAX: usize = 15;
 
 /// Octets of a port's own name.
 pub const PORT_NAME_MAX: usize = 63;
@@ -105,126 +102,28 @@ impl PortSpec {
             let about = About::Word(kind.words.len());
             fields.faults.push_about(about, format!("a word is too many: it is written {form}"));
         }
-        options.iter().for_each(|(name, value)| fields.take(kind, name, value));
+        let known: Vec<_> = kind.options.iter().chain(COMMON).collect();
+        options.iter().for_each(|(name, value)| fields.take(kind.name, &known, name, value));
         let port = (kind.parse)(&mut fields);
         let name = fields.parse("name", |name| check_name(name, "name", PORT_NAME_MAX, &['/']));
         let quota = fields.parse("quota", |text| number(text, "quota", 1..=u32::MAX));
         let netns = fields.text("netns");
         let mtu = fields.parse("mtu", |text| number(text, "mtu", MTU_RANGE));
-        let name = name.or_else(|| fields.name_of(port.as_ref()?));
+        let name = name.or_else(|| name_of(&mut fields, port.as_ref()?));
         let whole = port.and_then(|kind| Some(PortSpec { name: name?, quota, netns, mtu, kind }));
         faults.or(whole)
     }
 }
 
-/// The words and options of one spec that are known; what is wrong with the others.
-pub(super) struct Fields<'a> {
-    pub(super) words: Vec<String>,
-    values: HashMap<&'static str, Vec<String>>,
-    pub(super) faults: &'a mut Faults,
-}
-
-impl Fields<'_> {
-    /// Files one `OPTION=VALUE`.
-    fn take(&mut self, kind: &Kind, name: &str, value: &str) {
-        let about = About::Setting(name.to_owned());
-        let known = || kind.options.iter().chain(COMMON);
-        let Some(setting) = known().find(|setting| setting.name == name) else {
-            let list = known().map(|setting| setting.name).collect::<Vec<_>>().join(", ");
-            let near = nearest(name, known().map(|setting| setting.name));
-            let sentence = match near {
-                Some(near) => format!("there is no option `{name}`; did you mean `{near}`?"),
-                None => format!("there is no option `{name}`; a {} has: {list}", kind.name),
-            };
-            return self.faults.push_about(about, sentence);
-        };
-        if value.is_empty() {
-            let form = setting.value;
-            let sentence = format!("option `{name}` needs a value: {name}={form}");
-            return self.faults.push_about(about, sentence);
-        }
-        let values = self.values.entry(setting.name).or_default();
-        values.push(value.to_owned());
-        if values.len() > 1 && !setting.many {
-            self.faults.push_about(about, format!("option `{name}` is given twice"));
-        }
+/// What a port is called that was given no name.
+fn name_of(fields: &mut Fields<'_>, kind: &PortKind) -> Option<String> {
+    if fields.has("name") {
+        return None;
     }
-
-    /// The word with this number, parsed; what is wrong, and is there, becomes a fault.
-    pub(super) fn word<T>(
-        &mut self,
-        index: usize,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let word = self.words.get(index)?;
-        parse(word).map_err(|fault| self.faults.push_about(About::Word(index), fault)).ok()
-    }
-
-    /// Parses the option of this name if it was given; what is wrong becomes a fault.
-    pub(super) fn parse<T>(
-        &mut self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let value = self.values.get(name)?.last()?;
-        let about = || About::Setting(name.to_owned());
-        parse(value).map_err(|fault| self.faults.push_about(about(), fault)).ok()
-    }
-
-    /// Parses every value of an option that may be given more than once.
-    pub(super) fn parse_all<T>(
-        &mut self,
-        name: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Vec<T> {
-        let values = self.values.get(name).map(Vec::as_slice).unwrap_or_default();
-        let mut parsed = Vec::new();
-        for value in values {
-            match parse(value) {
-                Ok(value) => parsed.push(value),
-                Err(fault) => self.faults.push_about(About::Setting(name.to_owned()), fault),
-            }
-        }
-        parsed
-    }
-
-    /// An option as it was written.
-    pub(super) fn text(&mut self, name: &str) -> Option<String> {
-        self.parse(name, |text| Ok(text.to_owned()))
-    }
-
-    /// `on` or `off`.
-    pub(super) fn switch(&mut self, name: &str) -> Option<bool> {
-        self.parse(name, |text| match text {
-            "on" => Ok(true),
-            "off" => Ok(false),
-            _ => Err(format!("{name} `{text}` is neither `on` nor `off`")),
-        })
-    }
-
-    /// Whether an option was given, be it well or not.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.values.contains_key(name)
-    }
-
-    /// An option without which this kind of port cannot be.
-    pub(super) fn require<T>(&mut self, value: Option<T>, name: &str, why: &str) -> Option<T> {
-        if value.is_none() && !self.has(name) {
-            self.faults.push(format!("option `{name}` is missing: {why}"));
-        }
-        value
-    }
-
-    /// What a port is called that was given no name.
-    fn name_of(&mut self, kind: &PortKind) -> Option<String> {
-        if self.has("name") {
-            return None;
-        }
-        let name = kind.name();
-        check_name(&name, "port's name", PORT_NAME_MAX, &['/'])
-            .map_err(|fault| self.faults.push(format!("{fault}; give it another with name=")))
-            .ok()
-    }
+    let name = kind.name();
+    check_name(&name, "port's name", PORT_NAME_MAX, &['/'])
+        .map_err(|fault| fields.faults.push(format!("{fault}; give it another with name=")))
+        .ok()
 }
 
 /// Takes a text apart at its commas; of two in a row one is part of the value, as in QEMU.
@@ -241,42 +140,6 @@ fn split(text: &str) -> Vec<String> {
     fields
 }
 
-/// A device's name as the kernel takes it (net/core/dev.c, `dev_valid_name`), and as a terminal
-/// can show it.
-pub(super) fn check_device(name: &str) -> Result<String, String> {
-    if matches!(name, "." | "..") {
-        return Err(format!("`{name}` cannot be a device's name"));
-    }
-    // The kernel reads a `%` as an order to number devices.
-    check_name(name, "device name", DEVICE_NAME_MAX, &['/', ':', '%'])
-}
-
-fn check_name(name: &str, what: &str, len_max: usize, bad: &[char]) -> Result<String, String> {
-    if name.is_empty() {
-        return Err(format!("the {what} is empty"));
-    }
-    if let Some(c) = name.chars().find(|c| c.is_whitespace() || c.is_control() || bad.contains(c)) {
-        return Err(format!("the {what} `{}` has a {c:?} in it", name.escape_debug()));
-    }
-    if name.len() > len_max {
-        let len = name.len();
-        return Err(format!("the {what} `{name}` has {len} octets; at most {len_max} may be"));
-    }
-    Ok(name.to_owned())
-}
-
-/// The address of one station.
-pub(super) fn parse_mac(text: &str) -> Result<Mac, String> {
-    let mac: Mac = text.parse().map_err(|error| format!("mac `{text}`: {error}"))?;
-    if mac.is_group() {
-        return Err(format!("mac {mac} is a group address: the first octet must be even"));
-    }
-    if mac == Mac::NULL {
-        return Err(format!("mac {mac} is nobody's address"));
-    }
-    Ok(mac)
-}
-
 #[cfg(test)]
 mod tests {
     use netlab::MacvlanMode;
@@ -289,7 +152,7 @@ mod tests {
         },
         *,
     };
-    use crate::port::pcap::Speed;
+    use crate::{frame::Mac, port::pcap::Speed};
 
     #[track_caller]
     fn tap(text: &str) -> (PortSpec, TapSpec) {

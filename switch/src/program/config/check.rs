@@ -7,8 +7,8 @@ use uswitch::topology::Words;
 
 use crate::program::{
     config,
-    output::{self, DONE},
-    run::{cpus, plural},
+    output::{self, DONE, plural},
+    run::cpus,
 };
 
 /// Checks a file as a switch on this machine would.

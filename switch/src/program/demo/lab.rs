@@ -15,7 +15,7 @@ use uswitch::{
 };
 
 use super::{
-    super::{report::Status, run::addresses},
+    super::report::{Status, known_addresses},
     rights,
 };
 
@@ -126,7 +126,7 @@ impl Lab {
     /// them.
     pub(super) fn stop(self) -> Status {
         // The table is read before the workers stop, the counters after.
-        let addresses = Some(addresses(&self.handle));
+        let addresses = Some(known_addresses(&self.handle));
         let report = self.handle.stop();
         let (elapsed, workers) = (self.started.elapsed(), self.workers);
         Status { report, addresses, elapsed, workers, running: false }

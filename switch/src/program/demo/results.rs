@@ -7,8 +7,8 @@ use uswitch::stats::Counter;
 
 use super::{
     super::{
+        output::plural,
         report::{Status, columns, count},
-        run::plural,
     },
     lab::{self, HOSTS, Host},
     measure::{FROM, SMALL_FRAME_OCTETS, STREAMS, TO},

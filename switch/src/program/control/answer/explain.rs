@@ -222,7 +222,7 @@ impl Steered<'_> {
                 ("forward", Counter::RxForwarded, text)
             }
             Verdict::Flood => {
-                let ports = crate::program::run::plural(ways.len(), "port");
+                let ports = crate::program::output::plural(ways.len(), "port");
                 let but = match lost {
                     0 => String::new(),
                     lost if lost == ways.len() => ", of which none takes it".to_owned(),
