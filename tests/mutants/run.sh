@@ -91,6 +91,7 @@ noticed() {
     case $1 in
         router/*) suites=("-p uswitch-router --lib $module"
             '-p uswitch-router --lib --test model') ;;
+        switch/src/program/*) suites=('-p uswitch --bin uswitch') ;;
         *)
             suites=("-p uswitch --lib $module" '-p uswitch --lib'
                 '-p uswitch-tests --test stories --test sim')

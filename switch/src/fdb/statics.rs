@@ -179,10 +179,11 @@ mod tests {
         let place = fdb.place(0, mac(1));
         fdb.add_static(place, port(1), NOW).unwrap();
         for now in [NOW, LATER, Tick(NOW.0.wrapping_sub(1)), Tick(NOW.0 + u32::MAX / 2)] {
+            // Before it is heard again, which would make it young.
+            assert_eq!(fdb.sweep(now), 0, "{now:?}");
             assert_eq!(fdb.lookup(place, now), Some(port(1)), "{now:?}");
             assert_eq!(fdb.learn(place, port(0), now), Learn::Static);
             assert_eq!(fdb.learn(place, port(1), now), Learn::Known);
-            assert_eq!(fdb.sweep(now), 0);
         }
         fdb.flush(None);
         fdb.flush(Some(port(1)));

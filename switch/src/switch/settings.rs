@@ -116,6 +116,7 @@ mod tests {
         assert!(handle.set_quota(a, Some(5)));
         assert_eq!(learned(&handle, 1..9), 5);
         handle.set_fdb_quota(4);
+        handle.fdb().flush(None);
         assert_eq!(learned(&handle, 1..9), 5, "its own goes before the common one");
         assert!(handle.set_quota(a, None));
         handle.fdb().flush(None);
