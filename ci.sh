@@ -62,10 +62,10 @@ fuzz() {
     tests/fuzz/run.sh 10
 }
 
-# Deliberate faults, each of which some test must notice: a third of them here, others for every
-# commit. `tests/mutants/run.sh` tries them all, which takes a quarter of an hour.
+# Deliberate faults, each of which some test must notice: some of them here, others for every
+# commit. `tests/mutants/run.sh` tries them all, which takes half an hour.
 mutants() {
-    tests/mutants/run.sh --quick 45
+    tests/mutants/run.sh --quick 30
 }
 
 # Every benchmark for a moment, so that it cannot rot. The figures say nothing here.
