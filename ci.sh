@@ -65,7 +65,7 @@ fuzz() {
 # Deliberate faults, each of which some test must notice: some of them here, others for every
 # commit. `tests/mutants/run.sh` tries them all, which takes half an hour.
 mutants() {
-    tests/mutants/run.sh --quick 30
+    tests/mutants/run.sh --quick 10
 }
 
 # Every benchmark for a moment, so that it cannot rot. The figures say nothing here.
