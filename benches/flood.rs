@@ -8,7 +8,7 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use uswitch::{
-    bridge::{Bridge, GroupForward},
+    bridge::{Bridge, BridgeId, GroupForward},
     fdb::{Fdb, FdbConfig, Tick},
     frame::BATCH_MAX,
     port::{
@@ -54,8 +54,8 @@ impl Bench {
             let (mut rx, tx) = plug.split().expect("a cable can be split");
             let (port, counters) = (PortId::new(index), Arc::new(PortCounters::default()));
             fdb.attach(port, None);
-            worker.attach(port, tx, counters.clone());
-            worker.receive(port, rx.remove(0), counters);
+            worker.attach(port, BridgeId::FIRST, tx, counters.clone());
+            worker.receive(port, BridgeId::FIRST, rx.remove(0), counters);
             hosts.push(host);
         }
         Bench { worker, hosts }

@@ -17,7 +17,7 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use uswitch::{
-    bridge::{Bridge, GroupForward, Verdict},
+    bridge::{Bridge, BridgeId, GroupForward, Verdict},
     fdb::{Fdb, FdbConfig, Learn, Seed, Tick},
     frame::{BATCH_MAX, Header, Mac},
     port::{PORTS_MAX, PortId},
@@ -45,7 +45,7 @@ fn batch(criterion: &mut Criterion) {
                     let mut addressed = [None; BATCH_MAX];
                     for (ingress, batch) in batches {
                         for (addressed, frame) in addressed.iter_mut().zip(batch) {
-                            *addressed = bridge.parse(frame);
+                            *addressed = bridge.parse(BridgeId::FIRST, frame);
                         }
                         bridge.decide_all(*ingress, &addressed, NOW, |_, decision| {
                             black_box(decision);
@@ -69,7 +69,7 @@ fn one_by_one(criterion: &mut Criterion) {
                     let mut skip = 0;
                     for (ingress, batch) in batches {
                         for index in 0..BATCH_MAX {
-                            let addressed = bridge.parse(&batch[index + skip]);
+                            let addressed = bridge.parse(BridgeId::FIRST, &batch[index + skip]);
                             skip = depends(bridge.decide(*ingress, addressed, NOW).verdict);
                         }
                     }

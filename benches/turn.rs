@@ -8,7 +8,7 @@ use std::{
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use uswitch::{
-    bridge::{Bridge, GroupForward},
+    bridge::{Bridge, BridgeId, GroupForward},
     capture::{self, Capture, SNAPLEN_MAX, Wants},
     fdb::{Fdb, FdbConfig, Tick},
     frame::BATCH_MAX,
@@ -86,8 +86,8 @@ impl Bench {
             let (mut rx, tx) = plug.split().expect("a cable can be split");
             let (port, counters) = (PortId::new(index), Arc::new(PortCounters::default()));
             fdb.attach(port, None);
-            worker.attach(port, tx, counters.clone());
-            worker.receive(port, rx.remove(0), counters);
+            worker.attach(port, BridgeId::FIRST, tx, counters.clone());
+            worker.receive(port, BridgeId::FIRST, rx.remove(0), counters);
             host
         });
         let mut bench = Bench { worker, hosts, wire: Vec::new() };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use uswitch::{
-    bridge::{Bridge, GroupForward},
+    bridge::{Bridge, BridgeId, GroupForward},
     fdb::{Fdb, FdbConfig, Tick},
     port::{
         Port, PortId,
@@ -88,7 +88,12 @@ impl Bench {
         let plugged = self.plugged[port].as_ref().expect("a port that was laid");
         let halves = plugged.halves.as_ref().expect("a port that does not receive yet");
         let tx = uswitch::port::Tx::clone_for(&halves.tx, worker).expect("a cable can be cloned");
-        self.workers[worker].attach(PortId::new(port), tx, plugged.counters[worker].clone());
+        self.workers[worker].attach(
+            PortId::new(port),
+            BridgeId::FIRST,
+            tx,
+            plugged.counters[worker].clone(),
+        );
     }
 
     /// Third step: gives the owner the receiving half.
@@ -96,7 +101,8 @@ impl Bench {
         let plugged = self.plugged[port].as_mut().expect("a port that was laid");
         let rx = plugged.halves.take().and_then(|halves| halves.rx).expect("a receiving half");
         let counters = plugged.counters[plugged.owner].clone();
-        let queue = self.workers[plugged.owner].receive(PortId::new(port), rx, counters);
+        let queue =
+            self.workers[plugged.owner].receive(PortId::new(port), BridgeId::FIRST, rx, counters);
         plugged.queue = Some(queue);
     }
 

@@ -2,8 +2,9 @@
 //! says where the frame goes. It has no hands: no device, clock, thread or allocation.
 //!
 //! Read `Bridge::decide_by` from the top down: it is the whole policy, after the forwarding
-//! process of IEEE 802.1Q-2018, 8.6, for a bridge that is not aware of VLANs: addresses are
-//! learned under VLAN 0, and tags pass through as part of the frame.
+//! process of IEEE 802.1Q-2018, 8.6, for a bridge that is not aware of VLANs: tags pass through as
+//! part of the frame. A switch may have several bridges that know nothing of each other: they
+//! share the rules and the table, in which each learns under its own [`BridgeId`].
 //!
 //! A frame is looked at twice, so that memory has time to answer in between: [`Bridge::parse`]
 //! for all frames of a batch, which finds their places in the table, then [`Bridge::decide_all`],
@@ -21,8 +22,53 @@ use crate::{
     stats::Reason,
 };
 
-/// The VLAN under which a bridge that is not aware of VLANs learns.
+/// The VLAN of all frames for a bridge that is not aware of VLANs.
 pub const VLAN_UNAWARE: u16 = 0;
+
+/// Bridges of one switch at the most.
+pub const BRIDGES_MAX: usize = 1024;
+const _: () = assert!(BRIDGES_MAX <= 1 << 12, "the forwarding database has 12 bits for it");
+
+/// The number of a bridge, below [`BRIDGES_MAX`]. It is the filtering identifier under which the
+/// bridge's stations are learned (FID; IEEE 802.1Q-2018, 8.8.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BridgeId(u16);
+
+impl BridgeId {
+    /// The bridge of all ports for which no other is named.
+    pub const FIRST: BridgeId = BridgeId(0);
+
+    /// The bridge with this number.
+    ///
+    /// # Panics
+    ///
+    /// If it is not below [`BRIDGES_MAX`].
+    pub fn new(index: usize) -> BridgeId {
+        assert!(index < BRIDGES_MAX, "bridges are numbered below {BRIDGES_MAX}");
+        BridgeId(index as u16)
+    }
+
+    /// The number, as an index.
+    #[inline]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// The number, as the forwarding database has it.
+    #[inline]
+    pub fn fid(self) -> u16 {
+        self.0
+    }
+}
+
+/// By which port a frame comes into which bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ingress {
+    /// The port.
+    pub port: PortId,
+    /// Its bridge.
+    pub bridge: BridgeId,
+}
 
 /// So many frames before its own decision a frame's cache lines are asked for. A processor has some
 /// twenty on their way at a time and forgets what it is asked for beyond: for all 64 frames at
@@ -146,10 +192,10 @@ impl Bridge {
 
     /// Reads a frame's header and finds where the table has its addresses. `None`: a runt.
     #[inline]
-    pub fn parse(&self, octets: &[u8]) -> Option<Addressed> {
+    pub fn parse(&self, bridge: BridgeId, octets: &[u8]) -> Option<Addressed> {
         let header = Header::parse(octets)?;
-        let source = self.fdb.place(VLAN_UNAWARE, header.source);
-        let destination = self.fdb.place(VLAN_UNAWARE, header.destination);
+        let source = self.fdb.place(bridge.fid(), header.source);
+        let destination = self.fdb.place(bridge.fid(), header.destination);
         Some(Addressed { header, source, destination })
     }
 
@@ -186,9 +232,10 @@ impl Bridge {
     }
 
     /// Says what [`Bridge::decide`] would say of a frame at this moment, and learns nothing.
-    pub fn foresee(&self, ingress: PortId, octets: &[u8], now: Tick) -> Foreseen {
+    pub fn foresee(&self, ingress: Ingress, octets: &[u8], now: Tick) -> Foreseen {
         let dry = Dry::new(&self.fdb);
-        let decision = self.decide_by(&dry, ingress, self.parse(octets), now);
+        let frame = self.parse(ingress.bridge, octets);
+        let decision = self.decide_by(&dry, ingress.port, frame, now);
         Foreseen { decision, lookup: dry.found() }
     }
 
@@ -252,6 +299,10 @@ mod tests {
         PortId::new(index)
     }
 
+    fn at(port: PortId) -> Ingress {
+        Ingress { port, bridge: BridgeId::FIRST }
+    }
+
     fn bridge(group_forward: GroupForward) -> Bridge {
         let fdb = Fdb::new(&FdbConfig::default());
         for index in 0..3 {
@@ -262,7 +313,7 @@ mod tests {
 
     fn decide(bridge: &Bridge, ingress: usize, to: Mac, from: Mac) -> Verdict {
         let octets = [&to.octets()[..], &from.octets(), &[8, 0]].concat();
-        bridge.decide(port(ingress), bridge.parse(&octets), NOW).verdict
+        bridge.decide(port(ingress), bridge.parse(BridgeId::FIRST, &octets), NOW).verdict
     }
 
     #[test]
@@ -311,7 +362,7 @@ mod tests {
     #[test]
     fn runt_is_a_verdict() {
         let bridge = bridge(GroupForward::Standard);
-        let runt = bridge.parse(&[0; 13]);
+        let runt = bridge.parse(BridgeId::FIRST, &[0; 13]);
         assert_eq!(bridge.decide(port(0), runt, NOW).verdict, Verdict::Drop(Reason::Runt));
     }
 
@@ -332,14 +383,14 @@ mod tests {
             let octets = [&to.octets()[..], &from.octets(), &[8, 0]].concat();
             let ingress = port(ingress);
             let before = bridge.fdb.entries(NOW).collect::<Vec<_>>();
-            let foreseen = bridge.foresee(ingress, &octets, NOW);
+            let foreseen = bridge.foresee(at(ingress), &octets, NOW);
             assert_eq!(bridge.fdb.entries(NOW).collect::<Vec<_>>(), before);
             let asked = !to.is_group() && !from.is_group() && from != Mac::NULL;
             assert_eq!(foreseen.lookup.is_some(), asked, "{from} > {to}");
-            let decision = bridge.decide(ingress, bridge.parse(&octets), NOW);
+            let decision = bridge.decide(ingress, bridge.parse(BridgeId::FIRST, &octets), NOW);
             assert_eq!(foreseen.decision, decision, "{from} > {to}");
         }
-        let runt = bridge.foresee(port(0), &[0; 13], NOW);
+        let runt = bridge.foresee(at(port(0)), &[0; 13], NOW);
         assert_eq!((runt.decision.verdict, runt.lookup), (Verdict::Drop(Reason::Runt), None));
     }
 

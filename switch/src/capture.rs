@@ -219,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        bridge::{Bridge, GroupForward},
+        bridge::{Bridge, BridgeId, GroupForward},
         fdb::{Fdb, FdbConfig, Tick},
         port::{
             Port, PortId,
@@ -246,8 +246,8 @@ mod tests {
         let (mut rx, tx) = plug.split().unwrap();
         let (port, counters) = (PortId::new(index), Arc::new(PortCounters::default()));
         fdb.attach(port, None);
-        worker.attach(port, tx, counters.clone());
-        worker.receive(port, rx.remove(0), counters);
+        worker.attach(port, BridgeId::FIRST, tx, counters.clone());
+        worker.receive(port, BridgeId::FIRST, rx.remove(0), counters);
         host
     }
 

@@ -13,6 +13,7 @@ mod outlet;
 use std::sync::Arc;
 
 use crate::{
+    bridge::{BridgeId, Ingress},
     frame::{Arena, BATCH_MAX, Batch, Selection},
     port::{PORTS_MAX, PortId, Tx},
     stats::{PortCounters, PortStats},
@@ -24,11 +25,11 @@ pub(crate) use outlet::Outlet;
 pub(crate) struct Egress<T> {
     /// By port number.
     ports: Vec<Option<Outlet<T>>>,
-    /// The numbers of those that are there, in ascending order: whom a flood reaches.
-    attached: Vec<PortId>,
+    /// By bridge, the numbers of its ports in ascending order: whom a flood reaches.
+    bridges: Vec<Vec<PortId>>,
     /// The ports that have a frame of their own in this turn.
     touched: Vec<PortId>,
-    /// The frames that leave by all ports but one.
+    /// The frames that leave by all ports of their bridge but one.
     flood: u64,
     /// The ports that wait in this turn, each with its mask, until their frames are finished.
     waiting: Vec<PortId>,
@@ -38,11 +39,11 @@ pub(crate) struct Egress<T> {
 
 impl<T: Tx> Egress<T> {
     pub(crate) fn new() -> Egress<T> {
-        // Touched is bounded by the frames of a batch, waiting by the ports that are attached: like
-        // the others it grows when one is.
+        // Touched is bounded by the frames of a batch, waiting by the ports of a bridge: like the
+        // others it grows when one is attached.
         Egress {
             ports: Vec::new(),
-            attached: Vec::new(),
+            bridges: Vec::new(),
             touched: Vec::with_capacity(BATCH_MAX),
             flood: 0,
             waiting: Vec::new(),
@@ -50,7 +51,13 @@ impl<T: Tx> Egress<T> {
         }
     }
 
-    pub(crate) fn attach(&mut self, port: PortId, tx: T, counters: Arc<PortCounters>) {
+    pub(crate) fn attach(
+        &mut self,
+        port: PortId,
+        bridge: BridgeId,
+        tx: T,
+        counters: Arc<PortCounters>,
+    ) {
         let index = port.index();
         debug_assert!(index < PORTS_MAX);
         if self.ports.len() <= index {
@@ -58,32 +65,41 @@ impl<T: Tx> Egress<T> {
         }
         assert!(self.ports[index].is_none(), "{port:?} is attached once");
         self.ports[index] = Some(Outlet::new(tx, counters));
-        let place = self.attached.partition_point(|other| *other < port);
-        self.attached.insert(place, port);
-        self.waiting.reserve(self.attached.len());
+        if self.bridges.len() <= bridge.index() {
+            self.bridges.resize_with(bridge.index() + 1, Vec::new);
+        }
+        let bridge = &mut self.bridges[bridge.index()];
+        let place = bridge.partition_point(|other| *other < port);
+        bridge.insert(place, port);
+        self.waiting.reserve(bridge.len());
     }
 
     pub(crate) fn detach(&mut self, port: PortId) {
         if let Some(outlet) = self.ports.get_mut(port.index()) {
             *outlet = None;
         }
-        self.attached.retain(|other| *other != port);
+        self.bridges.iter_mut().for_each(|bridge| bridge.retain(|other| *other != port));
+    }
+
+    /// The ports of a bridge.
+    fn of(&self, bridge: BridgeId) -> &[PortId] {
+        self.bridges.get(bridge.index()).map_or(&[], Vec::as_slice)
     }
 
     /// How many ports a flood from this one reaches.
-    pub(crate) fn others(&self, ingress: PortId) -> u64 {
-        let itself = self.ports.get(ingress.index()).is_some_and(Option::is_some);
-        (self.attached.len() - usize::from(itself)) as u64
+    pub(crate) fn others(&self, ingress: Ingress) -> u64 {
+        let itself = self.ports.get(ingress.port.index()).is_some_and(Option::is_some);
+        (self.of(ingress.bridge).len() - usize::from(itself)) as u64
     }
 
     /// What is sorted so far: each port with its frames, before they are sent.
     pub(crate) fn leaving<'a>(
         &'a self,
-        ingress: PortId,
+        ingress: Ingress,
         batch: Batch<'a>,
     ) -> impl Iterator<Item = (PortId, Selection<'a>, &'a Outlet<T>)> {
-        let reached = if self.flood == 0 { &self.touched } else { &self.attached };
-        reached.iter().filter(move |port| **port != ingress).filter_map(move |port| {
+        let reached = if self.flood == 0 { &self.touched } else { self.of(ingress.bridge) };
+        reached.iter().filter(move |port| **port != ingress.port).filter_map(move |port| {
             let outlet = self.ports[port.index()].as_ref()?;
             let mask = self.flood | outlet.mask;
             (mask != 0).then_some((*port, Selection { batch, mask }, outlet))
@@ -106,7 +122,7 @@ impl<T: Tx> Egress<T> {
         true
     }
 
-    /// Notes that a frame leaves by all ports but the one where it came from.
+    /// Notes that a frame leaves by all ports of its bridge but the one where it came from.
     #[inline]
     pub(crate) fn sort_to_all(&mut self, index: usize) {
         self.flood |= 1 << index;
@@ -115,10 +131,16 @@ impl<T: Tx> Egress<T> {
     /// Sends what was sorted: to each port one call, with its frames in order of arrival. Tells
     /// `lost` of each port that was found gone for the first time.
     #[inline]
-    pub(crate) fn send(&mut self, ingress: PortId, batch: Batch<'_>, mut lost: impl FnMut(PortId)) {
+    pub(crate) fn send(
+        &mut self,
+        ingress: Ingress,
+        batch: Batch<'_>,
+        mut lost: impl FnMut(PortId),
+    ) {
         let flood = std::mem::take(&mut self.flood);
-        let reached = if flood == 0 { &self.touched } else { &self.attached };
-        for port in reached.iter().filter(|port| **port != ingress) {
+        let flooded = self.bridges.get(ingress.bridge.index());
+        let reached = flooded.filter(|_| flood != 0).unwrap_or(&self.touched);
+        for port in reached.iter().filter(|port| **port != ingress.port) {
             let outlet = self.ports[port.index()].as_mut().expect("a port that is attached");
             let mask = flood | std::mem::take(&mut outlet.mask);
             let frames = Selection { batch, mask };

@@ -198,8 +198,8 @@ impl Fdb {
     /// Where this station has its place. Compute it once a frame, and for all frames of a batch
     /// before the first is looked at: then [`Fdb::prefetch`] has time to work.
     #[inline]
-    pub fn place(&self, vlan: u16, mac: Mac) -> Place {
-        self.permutation.place(vlan, mac)
+    pub fn place(&self, fid: u16, mac: Mac) -> Place {
+        self.permutation.place(fid, mac)
     }
 
     /// Starts to fetch the cache line that learn and lookup will need.
@@ -696,7 +696,7 @@ mod tests {
         let now = Tick(AGEING + 100);
         learned.retain(|_, then| now.since(*then) < AGEING as i32);
         for entry in fdb.entries(now) {
-            let then = learned.remove(&(entry.vlan, entry.mac)).expect("learned, and not expired");
+            let then = learned.remove(&(entry.fid, entry.mac)).expect("learned, and not expired");
             assert_eq!(entry.port, port(4095));
             assert_eq!(entry.age, Duration::from_millis(now.since(then) as u64 * Tick::MILLIS));
         }
@@ -847,7 +847,7 @@ mod tests {
         fdb.flush(None);
         assert_eq!(fdb.used(), 0);
         for entry in fdb.entries(Tick(0)) {
-            let _ = fdb.forget(fdb.place(entry.vlan, entry.mac));
+            let _ = fdb.forget(fdb.place(entry.fid, entry.mac));
         }
         assert_eq!(fdb.entries(Tick(0)).count() + fdb.statics(), 0);
         // The whole table can be had again: nothing has leaked.
@@ -898,8 +898,8 @@ mod check {
             for slot in bucket.slots().filter(|slot| slot.word() != 0) {
                 let entry = fdb.entry(index, slot.word(), 0);
                 *counts.entry(entry.port).or_default() += usize::from(!entry.is_static);
-                assert!(stations.insert((entry.vlan, entry.mac)), "{entry:?} is there twice");
-                let place = fdb.place(entry.vlan, entry.mac);
+                assert!(stations.insert((entry.fid, entry.mac)), "{entry:?} is there twice");
+                let place = fdb.place(entry.fid, entry.mac);
                 let second = place.bucket(fdb.shift) ^ fdb.distance(place.remainder());
                 assert!(index == place.bucket(fdb.shift) || index == second);
             }

@@ -274,6 +274,81 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// A batch as a port lends it: until it is given back its frames may also be written to, as a
+/// router does that sends them on with another header.
+pub struct Lent<'a> {
+    memory: &'a mut [u8],
+    spans: &'a mut [Span],
+}
+
+impl<'a> Lent<'a> {
+    /// Frames that lie at `spans` of `memory`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Batch::new`].
+    pub fn new(memory: &'a mut [u8], spans: &'a mut [Span]) -> Lent<'a> {
+        Batch::new(memory, spans);
+        Lent { memory, spans }
+    }
+
+    /// Nothing was ready.
+    pub fn nothing() -> Lent<'static> {
+        Lent { memory: &mut [], spans: &mut [] }
+    }
+
+    /// To be read.
+    #[inline]
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { memory: self.memory, spans: self.spans }
+    }
+
+    /// To be read from now on, and by several.
+    #[inline]
+    pub fn into_batch(self) -> Batch<'a> {
+        Batch { memory: self.memory, spans: self.spans }
+    }
+
+    /// How many frames.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// As [`Batch::frame`].
+    #[inline]
+    pub fn frame(&self, index: usize) -> Frame<'_> {
+        self.batch().frame(index)
+    }
+
+    /// As [`Batch::frames`].
+    pub fn frames(&self) -> impl ExactSizeIterator<Item = Frame<'_>> {
+        self.batch().frames()
+    }
+
+    /// The octets of frame `index`, behind its virtio-net header. Empty when not even that came in
+    /// whole.
+    #[inline]
+    pub fn octets_mut(&mut self, index: usize) -> &mut [u8] {
+        let Span { start, len } = self.spans[index];
+        let wire = &mut self.memory[start as usize..][..len as usize];
+        wire.get_mut(VNET_HEADER_LEN..).unwrap_or_default()
+    }
+
+    /// Frame `index` has so many octets at the most from now on, its virtio-net header not counted.
+    #[inline]
+    pub fn truncate(&mut self, index: usize, octets: usize) {
+        let len = &mut self.spans[index].len;
+        *len = (*len).min((VNET_HEADER_LEN + octets) as u32);
+    }
+}
+
 /// Those frames of a batch that leave by one port. Bit `i` of `mask` stands for frame `i`, so
 /// the order of arrival is the only order that can be expressed.
 #[derive(Clone, Copy)]
@@ -339,7 +414,7 @@ impl Arena {
     pub fn fill(
         &mut self,
         mut recv: impl FnMut(&mut [u8]) -> io::Result<usize>,
-    ) -> io::Result<Batch<'_>> {
+    ) -> io::Result<Lent<'_>> {
         let mut count = 0;
         let mut start = HEADROOM - VNET_HEADER_LEN;
         while count < BATCH_MAX {
@@ -354,7 +429,7 @@ impl Arena {
             count += 1;
             start = (start + len + HEADROOM).next_multiple_of(PITCH) + HEADROOM - VNET_HEADER_LEN;
         }
-        Ok(Batch { memory: &self.octets, spans: &self.spans[..count] })
+        Ok(Lent { memory: &mut self.octets, spans: &mut self.spans[..count] })
     }
 }
 
@@ -419,11 +494,12 @@ mod tests {
     /// Plays a port that has these frames, and then nothing.
     fn fill<'a>(arena: &'a mut Arena, frames: &[Vec<u8>]) -> io::Result<Batch<'a>> {
         let mut frames = frames.iter();
-        arena.fill(|room| {
+        let lent = arena.fill(|room| {
             let frame = frames.next().ok_or(io::ErrorKind::WouldBlock)?;
             room[..frame.len()].copy_from_slice(frame);
             Ok(frame.len())
-        })
+        });
+        lent.map(Lent::into_batch)
     }
 
     #[test]

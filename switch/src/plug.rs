@@ -327,7 +327,7 @@ impl Plugs {
     ) -> Option<Change> {
         let plug = self.plugs.get_mut(&number)?;
         let name = plug.source.name_next(&plug.spec.name);
-        let config = PortConfig { name: name.clone(), quota: plug.spec.quota };
+        let config = PortConfig { quota: plug.spec.quota, ..PortConfig::named(&name) };
         Some(match handle.add(config, port) {
             Ok(id) => {
                 plug.ports.push(id);

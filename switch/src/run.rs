@@ -21,7 +21,7 @@ use nix::sys::{
 };
 
 use crate::{
-    bridge::GroupForward,
+    bridge::{BridgeId, GroupForward},
     capture::recorder::Recorder,
     fdb::Tick,
     port::{Port, PortId},
@@ -55,9 +55,9 @@ pub enum BusyPoll {
 /// What a worker is told.
 pub(crate) enum Command<P: Port> {
     /// Here is a sending half.
-    Attach { port: PortId, tx: P::Tx, counters: Arc<PortCounters> },
+    Attach { port: PortId, bridge: BridgeId, tx: P::Tx, counters: Arc<PortCounters> },
     /// Here is a receiving half.
-    Receive { port: PortId, rx: P::Rx, counters: Arc<PortCounters> },
+    Receive { port: PortId, bridge: BridgeId, rx: P::Rx, counters: Arc<PortCounters> },
     /// Close both halves.
     Detach { port: PortId },
     /// Treat frames for reserved addresses so.
@@ -239,9 +239,11 @@ impl<P: Port> Loop<P> {
         self.bell.quiet();
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Attach { port, tx, counters } => self.worker.attach(port, tx, counters),
-                Command::Receive { port, rx, counters } => {
-                    let queue = self.worker.receive(port, rx, counters);
+                Command::Attach { port, bridge, tx, counters } => {
+                    self.worker.attach(port, bridge, tx, counters);
+                }
+                Command::Receive { port, bridge, rx, counters } => {
+                    let queue = self.worker.receive(port, bridge, rx, counters);
                     self.listen(queue);
                 }
                 Command::Detach { port } => {

@@ -29,7 +29,7 @@ pub use self::{
 };
 pub use crate::run::BusyPoll;
 use crate::{
-    bridge::{Bridge, GroupForward},
+    bridge::{Bridge, BridgeId, GroupForward},
     fdb::{Fdb, FdbConfig, Tick},
     flap::Flaps,
     port::{KernelDrops, PORTS_MAX, Port, PortId, Tx},
@@ -85,12 +85,14 @@ pub struct PortConfig {
     pub name: String,
     /// Addresses that may be learned behind it; `None`: as many as the database's own quota.
     pub quota: Option<u32>,
+    /// Which of the switch's bridges it is a port of.
+    pub bridge: BridgeId,
 }
 
 impl PortConfig {
-    /// A port with this name and the usual quota.
+    /// A port of the first bridge, with this name and the usual quota.
     pub fn named(name: impl Into<String>) -> PortConfig {
-        PortConfig { name: name.into(), quota: None }
+        PortConfig { name: name.into(), quota: None, bridge: BridgeId::FIRST }
     }
 }
 
@@ -159,6 +161,7 @@ struct Attached<T> {
     served_by: Vec<usize>,
     /// Its own quota.
     quota: Option<u32>,
+    bridge: BridgeId,
 }
 
 /// A port that has been taken apart.
@@ -249,11 +252,13 @@ impl<P: Port> Handle<P> {
             let mut counters = Vec::new();
             for (worker, tx) in self.workers.iter().zip(clones) {
                 let block = Arc::new(PortCounters::default());
-                worker.tell(Command::Attach { port: id, tx, counters: block.clone() });
+                let (port, bridge) = (id, config.bridge);
+                worker.tell(Command::Attach { port, bridge, tx, counters: block.clone() });
                 counters.push(block);
             }
-            let (served_by, quota) = (Vec::new(), config.quota);
-            let attached = Some(Attached { name: config.name, tx, counters, served_by, quota });
+            let PortConfig { name, quota, bridge } = config;
+            let served_by = Vec::new();
+            let attached = Some(Attached { name, tx, counters, served_by, quota, bridge });
             if id.index() == self.ports.len() {
                 self.ports.push(attached);
             } else {
@@ -285,8 +290,8 @@ impl<P: Port> Handle<P> {
             workers.min_by_key(|(_, worker)| worker.queues).expect("a switch has a worker");
         worker.queues += 1;
         attached.served_by.push(number);
-        let counters = attached.counters[number].clone();
-        worker.tell(Command::Receive { port, rx, counters });
+        let (bridge, counters) = (attached.bridge, attached.counters[number].clone());
+        worker.tell(Command::Receive { port, bridge, rx, counters });
     }
 
     /// Unplugs a port and closes it. `None`: there is no such port.

@@ -16,7 +16,7 @@
 use std::{io, os::fd::BorrowedFd, sync::Arc};
 
 use crate::{
-    bridge::{Addressed, Bridge, GroupForward, Verdict},
+    bridge::{Addressed, Bridge, BridgeId, GroupForward, Ingress, Verdict},
     capture::recorder::{Recorder, Recorders, Witness},
     egress::Egress,
     fdb::{Learn, Tick},
@@ -40,7 +40,7 @@ pub struct Worker<P: Port> {
 
 /// One receiving half and its port.
 struct Queue<R> {
-    port: PortId,
+    ingress: Ingress,
     rx: R,
     counters: Arc<PortCounters>,
     /// It was found gone and told; it is no longer asked.
@@ -84,16 +84,29 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    /// Gives the worker a sending half. From now on it may forward to this port. `counters` is
-    /// the block of this worker and this port.
-    pub fn attach(&mut self, port: PortId, tx: P::Tx, counters: Arc<PortCounters>) {
-        self.egress.attach(port, tx, counters);
+    /// Gives the worker a sending half. From now on it may forward to this port of this bridge.
+    /// `counters` is the block of this worker and this port.
+    pub fn attach(
+        &mut self,
+        port: PortId,
+        bridge: BridgeId,
+        tx: P::Tx,
+        counters: Arc<PortCounters>,
+    ) {
+        self.egress.attach(port, bridge, tx, counters);
     }
 
     /// Gives the worker a receiving half of a port that every worker has attached, and says by
     /// which number [`Worker::turn`] knows it.
-    pub fn receive(&mut self, port: PortId, rx: P::Rx, counters: Arc<PortCounters>) -> usize {
-        let queue = Some(Queue { port, rx, counters, lost: false });
+    pub fn receive(
+        &mut self,
+        port: PortId,
+        bridge: BridgeId,
+        rx: P::Rx,
+        counters: Arc<PortCounters>,
+    ) -> usize {
+        let ingress = Ingress { port, bridge };
+        let queue = Some(Queue { ingress, rx, counters, lost: false });
         let free = self.queues.iter().position(Option::is_none).unwrap_or(self.queues.len());
         if free == self.queues.len() {
             self.queues.push(queue);
@@ -106,7 +119,7 @@ impl<P: Port> Worker<P> {
     /// Takes both halves of a port away from the worker and closes them.
     pub fn detach(&mut self, port: PortId) {
         for queue in &mut self.queues {
-            queue.take_if(|queue| queue.port == port);
+            queue.take_if(|queue| queue.ingress.port == port);
         }
         self.egress.detach(port);
         if let Some(recorders) = &mut self.recorders {
@@ -163,17 +176,18 @@ impl<P: Port> Worker<P> {
     #[inline]
     fn turn_before<W: Witness>(&mut self, queue: usize, now: Tick, witness: &mut W) -> usize {
         let number = queue;
-        let Some(Some(Queue { port, rx, counters, lost: lost @ false })) =
+        let Some(Some(Queue { ingress, rx, counters, lost: lost @ false })) =
             self.queues.get_mut(number)
         else {
             return 0;
         };
-        let ingress = *port;
+        let ingress = *ingress;
         let batch = match rx.recv(&mut self.arena) {
-            Ok(batch) => batch,
+            Ok(lent) => lent.into_batch(),
             Err(error) => {
                 *lost = true;
-                self.lost.push(Lost { port: ingress, queue: Some(number), error: Some(error) });
+                let port = ingress.port;
+                self.lost.push(Lost { port, queue: Some(number), error: Some(error) });
                 return 0;
             }
         };
@@ -185,7 +199,7 @@ impl<P: Port> Worker<P> {
         // Kept from turn to turn, because to clear it costs as much as a frame.
         let addressed = &mut self.addressed[..batch.len()];
         for (addressed, frame) in addressed.iter_mut().zip(batch.frames()) {
-            *addressed = self.bridge.parse(frame.octets());
+            *addressed = self.bridge.parse(ingress.bridge, frame.octets());
             tally.add(Counter::RxOctets, frame.octets().len() as u64);
         }
         tally.add(Counter::RxFrames, batch.len() as u64);
@@ -207,7 +221,7 @@ impl<P: Port> Worker<P> {
     /// The numbers of the queues that are there, each with its port.
     pub fn queues(&self) -> impl Iterator<Item = (usize, PortId)> + Clone {
         let queues = self.queues.iter().enumerate();
-        queues.filter_map(|(number, queue)| Some((number, queue.as_ref()?.port)))
+        queues.filter_map(|(number, queue)| Some((number, queue.as_ref()?.ingress.port)))
     }
 
     /// What a queue sleeps on: `None` if there is no such queue, or nothing to sleep on.
@@ -246,14 +260,14 @@ struct Notes<'a, W> {
 fn decide<T: Tx, W: Witness>(
     bridge: &Bridge,
     egress: &mut Egress<T>,
-    ingress: PortId,
+    ingress: Ingress,
     addressed: &[Option<Addressed>],
     now: Tick,
     notes: Notes<'_, W>,
 ) {
     let Notes { tally, moved, witness } = notes;
     let others = egress.others(ingress);
-    bridge.decide_all(ingress, addressed, now, |index, decision| {
+    bridge.decide_all(ingress.port, addressed, now, |index, decision| {
         match decision.learn {
             None | Some(Learn::Known) => {}
             Some(Learn::New) => tally.add(Counter::LearnNew, 1),
@@ -261,7 +275,7 @@ fn decide<T: Tx, W: Witness>(
                 tally.add(Counter::LearnMoved, 1);
                 *moved = addressed[index].map(|frame| {
                     let station = frame.source();
-                    Moved { station, from, to: ingress }
+                    Moved { station, from, to: ingress.port }
                 });
             }
             Some(Learn::Quota) => tally.add(Counter::LearnQuota, 1),
@@ -314,17 +328,23 @@ mod tests {
     }
 
     fn bench(mtus: &[u32], frames: usize) -> Bench {
+        let ports = mtus.iter().map(|mtu| (*mtu, BridgeId::FIRST));
+        bench_of(&ports.collect::<Vec<_>>(), frames)
+    }
+
+    fn bench_of(ports: &[(u32, BridgeId)], frames: usize) -> Bench {
         let fdb = Arc::new(Fdb::new(&FdbConfig::default()));
         let mut worker = Worker::new(Bridge::new(fdb.clone(), GroupForward::Standard));
         let (mut hosts, mut counters) = (Vec::new(), Vec::new());
-        for (index, mtu) in mtus.iter().enumerate() {
+        for (index, (mtu, bridge)) in ports.iter().enumerate() {
             let (host, plug) = cable(*mtu, frames);
             let (mut rx, tx) = plug.split().unwrap();
             let block = Arc::new(PortCounters::default());
             let port = PortId::new(index);
             fdb.attach(port, None);
-            worker.attach(port, tx, block.clone());
-            assert_eq!(worker.receive(port, rx.remove(0), block.clone()), index);
+            worker.attach(port, *bridge, tx, block.clone());
+            let queue = worker.receive(port, *bridge, rx.remove(0), block.clone());
+            assert_eq!(queue, index);
             hosts.push(host);
             counters.push(block);
         }
@@ -406,6 +426,35 @@ mod tests {
         assert_eq!(lost, [(PortId::new(1), None), (PortId::new(1), Some(1))]);
         assert_eq!(bench.count(1, Counter::TxGone), 2);
         assert_eq!(bench.received(2).len(), 2);
+    }
+
+    #[test]
+    fn bridges_of_one_switch_know_nothing_of_each_other() {
+        let bridges = [0, 0, 1, 1].map(BridgeId::new);
+        let mut bench = bench_of(&bridges.map(|bridge| (1500, bridge)), 100);
+        // The same station on both.
+        bench.hosts[1].put(&frame(B, A, 1, 60));
+        bench.hosts[3].put(&frame(B, A, 2, 60));
+        bench.worker.turn(1, NOW);
+        bench.worker.turn(3, NOW);
+        assert_eq!(bench.received(0), [frame(B, A, 1, 60)]);
+        assert_eq!(bench.received(2), [frame(B, A, 2, 60)]);
+        bench.hosts[0].put(&frame(A, B, 3, 60));
+        bench.hosts[2].put(&frame(A, B, 4, 60));
+        bench.worker.turn(0, NOW);
+        bench.worker.turn(2, NOW);
+        assert_eq!(bench.received(1), [frame(A, B, 3, 60)]);
+        assert_eq!(bench.received(3), [frame(A, B, 4, 60)]);
+        assert_eq!(
+            (bench.count(0, Counter::LearnMoved), bench.count(0, Counter::RxCopies)),
+            (0, 0)
+        );
+        // Alone on its bridge, whoever is on others.
+        bench.worker.detach(PortId::new(3));
+        bench.hosts[2].put(&frame(Mac::BROADCAST, B, 5, 60));
+        bench.worker.turn(2, NOW);
+        assert_eq!(bench.count(2, Counter::FilterAlone), 1);
+        assert!(bench.received(0).is_empty() && bench.received(1).is_empty());
     }
 
     #[test]

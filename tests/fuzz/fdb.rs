@@ -161,7 +161,7 @@ impl Model {
         assert_eq!(self.fdb.used(), self.before.iter().sum::<usize>());
         let entries = self.fdb.entries(Tick(self.now)).map(|entry| {
             let ticks = entry.age.as_millis() as u32 / Tick::MILLIS as u32;
-            let station = (entry.vlan, *entry.mac.octets().last().expect("six octets"));
+            let station = (entry.fid, *entry.mac.octets().last().expect("six octets"));
             assert_eq!(entry.mac, mac(station.1));
             (station, (entry.port.index(), self.now - ticks))
         });

@@ -15,9 +15,9 @@ use std::{
 
 use libfuzzer_sys::fuzz_target;
 use uswitch::{
-    bridge::{Bridge, GroupForward},
+    bridge::{Bridge, BridgeId, GroupForward},
     fdb::{Fdb, FdbConfig, Seed, Tick},
-    frame::{Arena, BATCH_MAX, Batch, Frame, Mac, Selection},
+    frame::{Arena, BATCH_MAX, Frame, Lent, Mac, Selection},
     port::{Port, PortId, Rx, Sent, Tx},
     stats::{Counter, PortCounters, PortStats},
     worker::Worker,
@@ -75,8 +75,8 @@ impl Bench {
             let line = Line { mtu: mtus[index], outcome, ..Line::default() };
             let port = PortId::new(index);
             fdb.attach(port, None);
-            worker.attach(port, line.clone(), Arc::clone(&counters[index]));
-            worker.receive(port, line.clone(), counters[index].clone());
+            worker.attach(port, BridgeId::FIRST, line.clone(), Arc::clone(&counters[index]));
+            worker.receive(port, BridgeId::FIRST, line.clone(), counters[index].clone());
             line
         });
         let model = Model { wire, mtus, stations: HashMap::new(), out: Default::default() };
@@ -212,7 +212,7 @@ impl Port for Line {
 }
 
 impl Rx for Line {
-    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Lent<'a>> {
         arena.fill(|room| {
             let wire = self.received().pop_front().ok_or(io::ErrorKind::WouldBlock)?;
             room[..wire.len()].copy_from_slice(&wire);

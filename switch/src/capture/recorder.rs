@@ -11,6 +11,7 @@
 use std::{array, time::Instant};
 
 use crate::{
+    bridge::Ingress,
     egress::Egress,
     frame::{BATCH_MAX, Batch, Frame, bits},
     offload::VNET_HEADER_LEN,
@@ -32,7 +33,7 @@ pub(crate) trait Witness {
 
     /// All of them are sorted, and will be sent now.
     #[inline]
-    fn leaves<T: Tx>(&mut self, _ingress: PortId, _batch: Batch<'_>, _egress: &Egress<T>) {}
+    fn leaves<T: Tx>(&mut self, _ingress: Ingress, _batch: Batch<'_>, _egress: &Egress<T>) {}
 
     /// They were sent.
     #[inline]
@@ -245,10 +246,10 @@ impl Witness for Recorders {
         self.reasons[index] = Some(reason);
     }
 
-    fn leaves<T: Tx>(&mut self, ingress: PortId, batch: Batch<'_>, egress: &Egress<T>) {
+    fn leaves<T: Tx>(&mut self, ingress: Ingress, batch: Batch<'_>, egress: &Egress<T>) {
         let reasons = self.reasons;
         let all = u64::MAX >> (BATCH_MAX - batch.len());
-        self.show(ingress, false, all, batch, |index| {
+        self.show(ingress.port, false, all, batch, |index| {
             reasons[index].map_or(Fate::default(), |reason| Fate::dropped(reason.into()))
         });
         self.leaving.clear();

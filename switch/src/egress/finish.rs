@@ -14,7 +14,7 @@
 //! The arena is one worker's, and is filled again for each batch of copies or segments.
 
 use crate::{
-    frame::{Arena, BATCH_MAX, Batch, Frame, Selection, WIRE_MAX, bits},
+    frame::{Arena, BATCH_MAX, Batch, Frame, Lent, Selection, WIRE_MAX, bits},
     offload::{Offload, VNET_HEADER_LEN, checksum, segment::Segments},
     port::{PortId, Tx},
 };
@@ -173,7 +173,7 @@ impl<T: Tx, L: FnMut(PortId)> Waiting<'_, T, L> {
 /// Fills a batch with what `write` writes, until that has nothing more or the batch is full.
 fn fill(arena: &mut Arena, mut write: impl FnMut(&mut [u8]) -> Option<usize>) -> Batch<'_> {
     let batch = arena.fill(|room| write(room).ok_or(io::ErrorKind::WouldBlock.into()));
-    batch.unwrap_or(Batch::EMPTY)
+    batch.map_or(Batch::EMPTY, Lent::into_batch)
 }
 
 /// Writes a copy of a frame whose checksum is completed. `None`: its header lies.
@@ -196,6 +196,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        bridge::{BridgeId, Ingress},
         frame::Span,
         offload::sample::Sample,
         port::Sent,
@@ -268,7 +269,7 @@ mod tests {
         for (number, takes_offloads) in takes_offloads.iter().enumerate() {
             let probe = Probe { takes_offloads: *takes_offloads, mtu: 1500, ..Probe::default() };
             let block = Arc::new(PortCounters::default());
-            egress.attach(PortId::new(number), probe.clone(), block.clone());
+            egress.attach(PortId::new(number), BridgeId::FIRST, probe.clone(), block.clone());
             probes.push(probe);
             counters.push(block);
         }
@@ -291,7 +292,8 @@ mod tests {
                 }
             }
             let mut lost = Vec::new();
-            self.egress.send(PortId::new(INGRESS), batch, |port| lost.push(port));
+            let ingress = Ingress { port: PortId::new(INGRESS), bridge: BridgeId::FIRST };
+            self.egress.send(ingress, batch, |port| lost.push(port));
             lost
         }
 
@@ -413,7 +415,12 @@ mod tests {
         let mut bench = bench(&[false], &[]);
         bench.egress.detach(PortId::new(0));
         let probe = Probe { mtu: 65_535, ..Probe::default() };
-        bench.egress.attach(PortId::new(0), probe.clone(), bench.counters[0].clone());
+        bench.egress.attach(
+            PortId::new(0),
+            BridgeId::FIRST,
+            probe.clone(),
+            bench.counters[0].clone(),
+        );
         bench.probes = vec![probe];
         bench.memory = wires.concat();
         let len = wires[0].len() as u32;

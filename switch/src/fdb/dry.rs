@@ -113,13 +113,13 @@ impl Fdb {
         let (slot, _) = self.find(place)?;
         // Rule 3: first the age. What is in the slot by then is told, if it is still this station.
         let (age, word) = (slot.age(), slot.word());
-        let (vlan, mac) = self.permutation.station(place);
+        let (fid, mac) = self.permutation.station(place);
         let same = self.find(place).is_some_and(|(_, found)| found == word);
         let elapsed = u64::from(now.since(age).max(0).unsigned_abs());
         let age_of = Duration::from_millis(elapsed * Tick::MILLIS);
         let live = same && (!self.is_expired(age, now) || is_static(word));
         live.then(|| Entry {
-            vlan,
+            fid,
             mac,
             port: port_of(word),
             age: age_of,
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(fdb.entry_of(place, Tick(0)), None);
         fdb.learn(place, port(1), Tick(0));
         let told = fdb.entry_of(place, Tick(AGEING - 1)).unwrap();
-        assert_eq!((told.vlan, told.mac, told.port), (7, mac(1), port(1)));
+        assert_eq!((told.fid, told.mac, told.port), (7, mac(1), port(1)));
         assert_eq!(told.age, Duration::from_millis(u64::from(AGEING - 1) * Tick::MILLIS));
         assert_eq!(fdb.entry_of(place, Tick(AGEING)), None);
     }

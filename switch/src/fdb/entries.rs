@@ -13,8 +13,8 @@ use crate::{frame::Mac, port::PortId};
 /// A line of the table, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The VLAN, 0 if the bridge does not mind them.
-    pub vlan: u16,
+    /// The filtering identifier under which it was learned: its bridge.
+    pub fid: u16,
     /// The station's address.
     pub mac: Mac,
     /// The port behind which it is.
@@ -69,9 +69,9 @@ impl Fdb {
         let remainder = remainder_of(word);
         let distance = if word & SECOND == 0 { 0 } else { self.distance(remainder) };
         let place = Place::from_parts(bucket ^ distance, self.shift, remainder);
-        let (vlan, mac) = self.permutation.station(place);
+        let (fid, mac) = self.permutation.station(place);
         let ticks = u64::from(elapsed.max(0).unsigned_abs());
         let age = Duration::from_millis(ticks * Tick::MILLIS);
-        Entry { vlan, mac, port: port_of(word), age, is_static: is_static(word) }
+        Entry { fid, mac, port: port_of(word), age, is_static: is_static(word) }
     }
 }

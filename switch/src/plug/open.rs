@@ -395,7 +395,7 @@ fn once(opened: Opened) -> Outcome {
 }
 
 fn config_of(spec: &PortSpec) -> PortConfig {
-    PortConfig { name: spec.name.clone(), quota: spec.quota }
+    PortConfig { quota: spec.quota, ..PortConfig::named(&spec.name) }
 }
 
 fn describe(done: &str, mtu: u32, offloads: impl Iterator<Item = &'static str>) -> String {

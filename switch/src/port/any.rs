@@ -4,7 +4,7 @@
 use std::{io, os::fd::BorrowedFd};
 
 use crate::{
-    frame::{Arena, Batch, Selection},
+    frame::{Arena, Lent, Selection},
     port::{
         KernelDrops, Port, Rx, Sent, Tx, macvtap::Macvtap, packet::Packet, pcap::Pcap,
         socket::Socket, stream::Stream, tap::Tap, vde::VdePort,
@@ -45,7 +45,7 @@ macro_rules! kinds {
 
         impl Rx for AnyRx {
             #[inline]
-            fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+            fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Lent<'a>> {
                 match self {
                     $(AnyRx::$kind(rx) => rx.recv(arena),)+
                 }

@@ -17,7 +17,7 @@ use nix::{
 };
 
 use crate::{
-    frame::{Arena, Batch, Selection},
+    frame::{Arena, Lent, Selection},
     port::{Port, Rx, Sent, Tx},
 };
 
@@ -57,7 +57,7 @@ impl DatagramRx {
 
 impl Rx for DatagramRx {
     #[inline]
-    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Lent<'a>> {
         arena.fill(|room| match read(&self.fd, room) {
             // A datagram has at least its virtio-net header: nothing at all is the end.
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        frame::{BATCH_MAX, Frame, Span},
+        frame::{BATCH_MAX, Batch, Frame, Span},
         offload::VNET_HEADER_LEN,
     };
 

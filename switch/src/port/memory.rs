@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    frame::{Arena, Batch, Selection, WIRE_MAX},
+    frame::{Arena, Lent, Selection, WIRE_MAX},
     offload::{Offload, VNET_HEADER_LEN},
     port::{Port, Rx, Sent, Tx},
 };
@@ -103,7 +103,7 @@ pub struct MemoryRx {
 }
 
 impl Rx for MemoryRx {
-    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Lent<'a>> {
         let mut line = lock(&self.line);
         if line.cut && line.count == 0 {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -218,6 +218,7 @@ fn lock(line: &Mutex<Line>) -> std::sync::MutexGuard<'_, Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Batch;
 
     #[test]
     fn frames_come_out_as_they_went_in() {

@@ -21,7 +21,7 @@ mod vnet;
 
 use std::{fmt, io, os::fd::BorrowedFd};
 
-use crate::frame::{Arena, Batch, Frame, Selection};
+use crate::frame::{Arena, Frame, Lent, Selection};
 
 /// Ports of one switch at the most.
 pub const PORTS_MAX: usize = 4096;
@@ -79,7 +79,7 @@ pub trait Rx: Send + 'static {
     ///
     /// The port is gone for good. Everything passing (no frame, the device down) is an empty
     /// batch.
-    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>>;
+    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Lent<'a>>;
 
     /// Gives back what the last batch lent: nobody needs it any more, and the next frames can use
     /// it. A port that copies has nothing to give.

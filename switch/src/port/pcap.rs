@@ -41,7 +41,7 @@ use nix::sys::socket::{
 };
 
 use crate::{
-    frame::{Arena, Batch, Selection},
+    frame::{Arena, Lent, Selection},
     port::{
         Port, Rx, Sent, Tx,
         datagram::{DatagramRx, DatagramTx},
@@ -279,7 +279,7 @@ pub struct PcapRx {
 
 impl Rx for PcapRx {
     #[inline]
-    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Lent<'a>> {
         let status = &self.status;
         self.rx.recv(arena).map_err(|error| status.cause(error))
     }
@@ -442,7 +442,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        frame::{BATCH_MAX, Span},
+        frame::{BATCH_MAX, Batch, Span},
         offload::VNET_HEADER_LEN,
         stats::Counter,
         switch::{self, Event, PortConfig, SwitchConfig},

@@ -31,7 +31,7 @@ use nix::{
 };
 
 use crate::{
-    frame::{Arena, Batch, FRAME_MAX, Frame, Selection, bits},
+    frame::{Arena, FRAME_MAX, Frame, Lent, Selection, bits},
     offload::VNET_HEADER_LEN,
     port::{
         Port, Rx, Sent, Tx,
@@ -206,7 +206,7 @@ pub struct SocketRx {
 
 impl Rx for SocketRx {
     #[inline]
-    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Lent<'a>> {
         arena.fill(|room| self.ends.read(room))
     }
 
@@ -301,7 +301,7 @@ mod tests {
     use nix::sys::socket::{setsockopt, sockopt};
 
     use super::*;
-    use crate::frame::{BATCH_MAX, Span};
+    use crate::frame::{BATCH_MAX, Batch, Span};
 
     fn config(local: &Path, remote: &Path) -> DgramConfig {
         DgramConfig { local: local.into(), remote: remote.into(), mtu: 1500 }

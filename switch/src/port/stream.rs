@@ -47,7 +47,7 @@ use nix::{
 
 use self::{inbox::Inbox, outbox::Outbox};
 use crate::{
-    frame::{Arena, Batch, Selection},
+    frame::{Arena, Lent, Selection},
     port::{
         Port, Rx, Sent, Tx,
         unix::{Bound, Place, SocketError, check_mtu, listen_at, widen},
@@ -266,7 +266,7 @@ impl StreamRx {
 
 impl Rx for StreamRx {
     #[inline]
-    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Lent<'a>> {
         self.line.flush()?;
         if !self.inbox.is_due() {
             self.read()?;
@@ -329,7 +329,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        frame::{BATCH_MAX, FRAME_MAX, Span},
+        frame::{BATCH_MAX, Batch, FRAME_MAX, Span},
         offload::VNET_HEADER_LEN,
     };
 

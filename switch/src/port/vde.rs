@@ -43,7 +43,7 @@ use nix::{
 
 use self::request::{DESCRIPTION_MAX, PATH_LEN, REQUEST_LEN, Request, emit_address};
 use crate::{
-    frame::{Arena, Batch, FRAME_MAX, Selection},
+    frame::{Arena, FRAME_MAX, Lent, Selection},
     offload::{Offload, VNET_HEADER_LEN},
     port::{
         Port, Rx, Sent, Tx, datagram,
@@ -382,7 +382,7 @@ pub struct VdeRx {
 
 impl Rx for VdeRx {
     #[inline]
-    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Lent<'a>> {
         let data = self.client.data.as_raw_fd();
         let batch = arena.fill(|room| {
             let (header, room) = room.split_at_mut(VNET_HEADER_LEN);
@@ -460,7 +460,7 @@ mod tests {
         *,
     };
     use crate::{
-        frame::Span,
+        frame::{Batch, Span},
         switch::{self, Event, PortConfig, SwitchConfig},
     };
 

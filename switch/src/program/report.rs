@@ -4,6 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use serde::Serialize;
 use uswitch::{
+    bridge::VLAN_UNAWARE,
     fdb::Entry,
     frame::Mac,
     port::Port,
@@ -23,10 +24,9 @@ const ADDRESSES_SHOWN_MAX: usize = 256;
 pub(crate) fn known_addresses<P: Port>(handle: &Handle<P>) -> Vec<Address> {
     let name = |port| handle.name(port).unwrap_or("?").to_owned();
     let entries = handle.fdb().entries(handle.now());
-    let address =
-        |Entry { vlan, mac, port, age, .. }: Entry| Address { mac, vlan, port: name(port), age };
+    let address = |Entry { mac, port, age, .. }: Entry| Address { mac, port: name(port), age };
     let mut addresses: Vec<_> = entries.map(address).collect();
-    addresses.sort_by_key(|address| (address.vlan, address.mac));
+    addresses.sort_by_key(|address| address.mac);
     addresses
 }
 
@@ -44,7 +44,6 @@ pub(crate) struct Status {
 /// A station that was learned.
 pub(crate) struct Address {
     pub(crate) mac: Mac,
-    pub(crate) vlan: u16,
     pub(crate) port: String,
     /// How long it has been silent.
     pub(crate) age: Duration,
@@ -139,7 +138,7 @@ impl Status {
         let entries = self.addresses.as_ref().map(|addresses| {
             let entry = |address: &Address| JsonEntry {
                 mac: address.mac.to_string(),
-                vlan: address.vlan,
+                vlan: VLAN_UNAWARE,
                 port: address.port.clone(),
                 age_s: address.age.as_secs_f64(),
             };
@@ -362,7 +361,6 @@ mod tests {
             report: Report { ports, fdb_used: 2, fdb_size: 65_536 },
             addresses: Some(vec![Address {
                 mac: Mac::new([2, 0, 0, 0, 0, 1]),
-                vlan: 0,
                 port: "tap0".into(),
                 age: Duration::from_millis(1500),
             }]),

@@ -3,7 +3,7 @@
 
 use super::Handle;
 use crate::{
-    bridge::{Decision, GroupForward, Verdict},
+    bridge::{Decision, GroupForward, Ingress, Verdict},
     frame::Frame,
     port::{Port, PortId, Tx},
     stats::{Counter, Reason},
@@ -47,10 +47,11 @@ impl<P: Port> Handle<P> {
     ///
     /// If there is no such port.
     pub fn foresee(&self, ingress: PortId, frame: Frame<'_>) -> Foresight {
-        assert!(self.name(ingress).is_some(), "{ingress:?} is attached");
-        let foreseen = self.bridge.foresee(ingress, frame.octets(), self.now());
+        let bridge = self.bridge_of(ingress).expect("a port that is attached");
+        let place = Ingress { port: ingress, bridge };
+        let foreseen = self.bridge.foresee(place, frame.octets(), self.now());
         let there = (0..self.ports.len()).map(PortId::new);
-        let others = there.filter(|port| *port != ingress && self.name(*port).is_some());
+        let others = there.filter(|port| *port != ingress && self.bridge_of(*port) == Some(bridge));
         let ways = |ports: &[PortId]| ports.iter().filter_map(|p| self.way(*p, frame)).collect();
         let others: Vec<PortId> = others.collect();
         let verdict = foreseen.decision.verdict.among(others.len() as u64);

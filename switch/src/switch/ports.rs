@@ -3,6 +3,7 @@
 
 use super::{Attached, Handle};
 use crate::{
+    bridge::BridgeId,
     port::{Port, PortId},
     stats::PortStats,
 };
@@ -20,6 +21,11 @@ impl<P: Port> Handle<P> {
             self.ports[*index].as_ref().is_some_and(|attached| attached.name == name)
         };
         (0..self.ports.len()).find(is_it).map(PortId::new)
+    }
+
+    /// The bridge of a port that is attached.
+    pub fn bridge_of(&self, port: PortId) -> Option<BridgeId> {
+        Some(self.ports.get(port.index())?.as_ref()?.bridge)
     }
 
     /// The counters of one port without those of the kernel. `None`: there is no such port.

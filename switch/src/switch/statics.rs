@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::Handle;
 use crate::{
-    bridge::VLAN_UNAWARE,
-    fdb::{FDB_STATIC_MAX, Refused},
+    bridge::BridgeId,
+    fdb::{FDB_STATIC_MAX, Place, Refused},
     frame::Mac,
     port::{Port, PortId},
 };
@@ -25,17 +25,19 @@ impl<P: Port> Handle<P> {
     ///
     /// Why not; then nothing has changed.
     pub fn add_static(&mut self, station: Mac, port: &str) -> Result<(), Refused> {
-        let known = self.statics.contains_key(&station);
-        if !known && self.statics.len() >= FDB_STATIC_MAX as usize {
+        let known = self.statics.get(&station);
+        if known.is_none() && self.statics.len() >= FDB_STATIC_MAX as usize {
             return Err(Refused::Many);
         }
-        let place = self.fdb.place(VLAN_UNAWARE, station);
-        match self.find(port) {
-            Some(id) => self.fdb.add_static(place, id, self.now())?,
-            None if known => {
-                let _ = self.fdb.forget(place);
-            }
-            None => {}
+        let before = known.and_then(|port| self.static_place(station, port));
+        let place = self.static_place(station, port);
+        if let Some((place, id)) = place {
+            self.fdb.add_static(place, id, self.now())?;
+        }
+        if let Some((before, _)) =
+            before.filter(|(before, _)| !place.is_some_and(|(p, _)| p == *before))
+        {
+            self.fdb.forget(before);
         }
         self.statics.insert(station, port.to_owned());
         Ok(())
@@ -45,10 +47,17 @@ impl<P: Port> Handle<P> {
     /// was said; `None`: nothing was.
     pub fn del_static(&mut self, station: Mac) -> Option<String> {
         let port = self.statics.remove(&station)?;
-        if self.find(&port).is_some() {
-            self.fdb.forget(self.fdb.place(VLAN_UNAWARE, station));
+        if let Some((place, _)) = self.static_place(station, &port) {
+            self.fdb.forget(place);
         }
         Some(port)
+    }
+
+    /// Where the table has a station, on the bridge of the port of this name, and that port.
+    /// `None`: the port is not there.
+    fn static_place(&self, station: Mac, port: &str) -> Option<(Place, PortId)> {
+        let id = self.find(port)?;
+        Some((self.fdb.place(self.bridge_of(id)?.fid(), station), id))
     }
 
     /// All static entries, those included whose port is away, in the order of the addresses.
@@ -59,8 +68,9 @@ impl<P: Port> Handle<P> {
     /// Puts in what was said of a port that has just come.
     pub(super) fn put_statics_of(&self, port: PortId) {
         let name = self.name(port).expect("a port that was just attached");
+        let fid = self.bridge_of(port).map_or(0, BridgeId::fid);
         for (station, _) in self.statics.iter().filter(|(_, of)| *of == name) {
-            let place = self.fdb.place(VLAN_UNAWARE, *station);
+            let place = self.fdb.place(fid, *station);
             // Refused only if others' static entries are wherever it could be; then it is flooded.
             let _ = self.fdb.add_static(place, port, self.now());
         }
@@ -82,7 +92,7 @@ mod tests {
     }
 
     fn found(handle: &Handle<Memory>) -> Option<PortId> {
-        handle.fdb().lookup(handle.fdb().place(VLAN_UNAWARE, STATION), handle.now())
+        handle.fdb().lookup(handle.fdb().place(BridgeId::FIRST.fid(), STATION), handle.now())
     }
 
     #[test]

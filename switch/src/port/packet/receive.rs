@@ -32,7 +32,7 @@ use super::{
     ring::{Ring, SLOT_OCTETS, Slot},
 };
 use crate::{
-    frame::{Arena, BATCH_MAX, Batch, Span},
+    frame::{Arena, BATCH_MAX, Lent, Span},
     offload::{Offload, VNET_HEADER_LEN},
     port::Rx,
 };
@@ -71,7 +71,7 @@ impl PacketRx {
 
 impl Rx for PacketRx {
     #[inline]
-    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+    fn recv<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Lent<'a>> {
         self.ring.release();
         let slot = self.ring.peek();
         let empty_before = std::mem::replace(&mut self.empty, slot.is_none());
@@ -85,7 +85,7 @@ impl Rx for PacketRx {
                 if empty_before {
                     self.take_error();
                 }
-                Ok(Batch::EMPTY)
+                Ok(Lent::nothing())
             }
         }
     }
@@ -111,7 +111,7 @@ impl Rx for PacketRx {
 impl PacketRx {
     /// Lends the frames in the next slots, up to one that is queued.
     #[inline]
-    fn lend(&mut self) -> Batch<'_> {
+    fn lend(&mut self) -> Lent<'_> {
         let mut count = 0;
         while count < BATCH_MAX
             && let Some(slot) = self.ring.take_if(|slot| !slot.is_queued())
@@ -131,12 +131,12 @@ impl PacketRx {
         }
         self.slots += self.ring.taken() as u64;
         self.shared.drops.receive(self.slots);
-        Batch::new(self.ring.memory(), &self.spans[..count])
+        Lent::new(self.ring.memory(), &mut self.spans[..count])
     }
 
     /// Reads the frames of the next slots from the queue, up to one that is not there.
     #[inline]
-    fn recv_queued<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Batch<'a>> {
+    fn recv_queued<'a>(&'a mut self, arena: &'a mut Arena) -> io::Result<Lent<'a>> {
         let batch = arena.fill(|room| {
             while let Some(slot) = self.ring.take_if(Slot::is_queued) {
                 let tag = slot.tag();

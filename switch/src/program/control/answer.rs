@@ -13,6 +13,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uswitch::{
+    bridge::VLAN_UNAWARE,
     fdb::Entry,
     frame::Mac,
     plug::{Change, Plugs},
@@ -369,7 +370,7 @@ impl Steered<'_> {
         FdbRow {
             mac: entry.mac.to_string(),
             ifname: self.handle.name(entry.port).unwrap_or("?").to_owned(),
-            vlan: entry.vlan,
+            vlan: VLAN_UNAWARE,
             state: statics::state(entry.is_static),
             updated: entry.age.as_secs_f64(),
             absent: false,

@@ -154,12 +154,12 @@ impl Stations {
         now: Tick,
         events: &mut Vec<(Event, u64)>,
     ) {
-        let Entry { vlan, mac, port, .. } = *entry;
+        let Entry { fid, mac, port, .. } = *entry;
         let heard = Tick(now.0.wrapping_sub(Tick::from_duration(entry.age).0));
         let seen = Known { port, heard, look: self.look };
         let name = handle.name(port).unwrap_or("?");
         let room = self.known.len() < STATIONS_MAX;
-        match self.known.get_mut(&(vlan, mac)) {
+        match self.known.get_mut(&(fid, mac)) {
             Some(known) => {
                 let from = std::mem::replace(known, seen).port;
                 // The number may be another port's by now.
@@ -170,7 +170,7 @@ impl Stations {
                 }
             }
             None if room => {
-                self.known.insert((vlan, mac), seen);
+                self.known.insert((fid, mac), seen);
                 if self.next.is_some() {
                     self.tell(Event::of_station("learned", mac, name), events);
                 }
@@ -182,9 +182,9 @@ impl Stations {
     /// Everything has been seen; what was not is gone.
     fn end<P: Port>(&mut self, handle: &Handle<P>, now: Tick, events: &mut Vec<(Event, u64)>) {
         let (fdb, look, mut gone) = (handle.fdb(), self.look, Vec::new());
-        self.known.retain(|(vlan, mac), known| {
+        self.known.retain(|(fid, mac), known| {
             // One that went to a bucket that had been looked at is seen next time.
-            let stays = known.look == look || fdb.lookup(fdb.place(*vlan, *mac), now).is_some();
+            let stays = known.look == look || fdb.lookup(fdb.place(*fid, *mac), now).is_some();
             if !stays {
                 let aged = fdb.is_expired(known.heard, now);
                 gone.push((*mac, known.port, if aged { "aged" } else { "forgotten" }));

@@ -3,7 +3,7 @@
 //! decides anything.
 
 use uswitch::{
-    bridge::{Decision, GroupForward, Verdict},
+    bridge::{BridgeId, Decision, GroupForward, Verdict},
     fdb::{Learn, Tick},
     frame::{Frame, Header, Mac},
     offload::{Offload, VNET_HEADER_LEN},
@@ -22,6 +22,8 @@ use crate::program::{
 /// What is known of the frame, and what the switch would do.
 struct Case<'a> {
     ingress: PortId,
+    /// Under which its addresses stand in the table.
+    fid: u16,
     header: Option<Header>,
     octets: &'a [u8],
     foresight: Foresight,
@@ -39,6 +41,7 @@ impl Steered<'_> {
         let wire = [&[0; VNET_HEADER_LEN][..], &octets].concat();
         let case = Case {
             ingress,
+            fid: self.handle.bridge_of(ingress).map_or(0, BridgeId::fid),
             header: Header::parse(&octets),
             octets: &octets,
             foresight: self.handle.foresee(ingress, Frame::from_wire(&wire)),
@@ -107,14 +110,14 @@ impl Steered<'_> {
         Some(match learn {
             Learn::Known => format!(
                 "Its source is known behind {port}{}; it would count as heard just now.",
-                self.silence(source, case.now)
+                self.silence(case.fid, source, case.now)
             ),
             Learn::New => format!("Its source is not known: it would be learned behind {port}."),
             Learn::Moved { from } => format!(
                 "Its source is known behind {}{}: it would move to {port} at once. If the station \
                  has not moved, two have its address, or there is a loop.",
                 self.name(from),
-                self.silence(source, case.now)
+                self.silence(case.fid, source, case.now)
             ),
             Learn::Quota => format!(
                 "Its source would not be learned: {port} has {used} addresses, as many as its \
@@ -129,7 +132,7 @@ impl Steered<'_> {
             Learn::Static => format!(
                 "Its source is behind another port by a static entry ({}): nothing is learned from \
                  it. If the station is here, `uswitch fdb del {source}` takes that back.",
-                self.behind(source, case.now)
+                self.behind(case.fid, source, case.now)
             ),
         })
     }
@@ -176,7 +179,7 @@ impl Steered<'_> {
             Some(Some(port)) => format!(
                 "Its destination is known behind {}{}.",
                 self.name(port),
-                self.silence(destination, case.now)
+                self.silence(case.fid, destination, case.now)
             ),
         };
         steps.push(step("destination", text));
@@ -184,9 +187,9 @@ impl Steered<'_> {
     }
 
     /// For how long a station has been silent.
-    fn silence(&self, station: Mac, now: Tick) -> String {
+    fn silence(&self, fid: u16, station: Mac, now: Tick) -> String {
         let fdb = self.handle.fdb();
-        let entry = fdb.entry_of(fdb.place(0, station), now);
+        let entry = fdb.entry_of(fdb.place(fid, station), now);
         let told = entry.map(|entry| match entry.is_static {
             true => ", by a static entry".to_owned(),
             false => format!(", heard {:.1} s ago", entry.age.as_secs_f64()),
@@ -195,9 +198,9 @@ impl Steered<'_> {
     }
 
     /// The port where the table has a station.
-    fn behind(&self, station: Mac, now: Tick) -> String {
+    fn behind(&self, fid: u16, station: Mac, now: Tick) -> String {
         let fdb = self.handle.fdb();
-        let entry = fdb.entry_of(fdb.place(0, station), now);
+        let entry = fdb.entry_of(fdb.place(fid, station), now);
         entry.map_or("?".to_owned(), |entry| self.name(entry.port))
     }
 

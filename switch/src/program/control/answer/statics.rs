@@ -1,5 +1,7 @@
 //! `fdb.add` and `fdb.del`: what a person says about where a station is.
 
+use std::collections::BTreeSet;
+
 use uswitch::{
     bridge::VLAN_UNAWARE,
     frame::Mac,
@@ -42,7 +44,10 @@ impl Steered<'_> {
         self.handle.del_static(station);
         // What was learned: while the port that was said is away, that is another entry.
         let fdb = self.handle.fdb();
-        fdb.forget(fdb.place(VLAN_UNAWARE, station));
+        let bridges = self.handle.ports().filter_map(|(port, _)| self.handle.bridge_of(port));
+        for bridge in bridges.collect::<BTreeSet<_>>() {
+            fdb.forget(fdb.place(bridge.fid(), station));
+        }
         Ok(page)
     }
 
