@@ -45,7 +45,10 @@ format() {
 
 lint() {
     cargo clippy --workspace --all-targets --quiet -- -D warnings
+    # The library alone, and the program of a plain switch, without the router.
     cargo clippy -p uswitch --no-default-features --quiet -- -D warnings
+    cargo clippy -p uswitch --no-default-features --features program --all-targets --quiet -- \
+        -D warnings
 }
 
 test() {
