@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Who gets a packet next: this address, on the link of this leg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hop {
     /// The leg by which it leaves.
     pub leg: LegId,

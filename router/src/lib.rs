@@ -9,6 +9,7 @@
 //! 4. [`route`]: routes and legs, as a person gives them; [`tables`]: what is looked up.
 //! 5. [`forward`]: what becomes of a packet. [`forward::Router::decide`] is the whole policy.
 //!    [`fragment`] cuts what is too large, [`icmp`] tells senders, as often as [`limit`] allows.
+//! 6. [`link`]: link-layer addresses, and [`link::Post`], by which the slow path speaks.
 //!
 //! A packet from one link to another:
 //!
@@ -51,6 +52,7 @@ pub mod forward;
 pub mod fragment;
 pub mod icmp;
 pub mod limit;
+pub mod link;
 pub mod packet;
 pub mod prefix;
 pub mod route;
