@@ -10,6 +10,7 @@
 //! 5. [`forward`]: what becomes of a packet. [`forward::Router::decide`] is the whole policy.
 //!    [`fragment`] cuts what is too large, [`icmp`] tells senders, as often as [`limit`] allows.
 //! 6. [`link`]: link-layer addresses, and [`link::Post`], by which the slow path speaks.
+//!    [`neighbour`]: who has which of them; [`neighbour::resolved`] is what workers see of that.
 //!
 //! A packet from one link to another:
 //!
@@ -53,6 +54,7 @@ pub mod fragment;
 pub mod icmp;
 pub mod limit;
 pub mod link;
+pub mod neighbour;
 pub mod packet;
 pub mod prefix;
 pub mod route;

@@ -1,0 +1,3 @@
+//! Neighbours: who has which link-layer address on the links of the router.
+
+pub mod resolved;
