@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+mod bridges;
 mod emit;
 mod faults;
 mod fields;
@@ -19,6 +20,7 @@ mod plan;
 mod spec;
 mod statics;
 
+pub use bridges::{BRIDGE_DEFAULT, BRIDGES_MAX};
 pub use faults::{About, Faults};
 pub use fields::{DEVICE_NAME_MAX, Setting};
 pub use kinds::{
@@ -135,13 +137,7 @@ impl Topology {
 
     /// What works, but is hardly meant: a sentence each.
     pub fn warnings(&self, cpus_there: &[usize]) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if let [port] = &*self.ports {
-            let name = &port.name;
-            warnings.push(format!(
-                "`{name}` is the only port: there is nobody to whom its frames could go"
-            ));
-        }
+        let mut warnings = bridges::lonely(&self.ports);
         let SwitchConfig { workers, cpus, busy_poll, .. } = &self.switch;
         let lent = if cpus.is_empty() { cpus_there.len() } else { cpus.len() };
         if *busy_poll == BusyPoll::Always && *workers > lent {
@@ -175,6 +171,7 @@ fn ports(words: &Words, defaults: &PortDefaults, faults: &mut Faults) -> Vec<Por
         let count = ports.len();
         faults.push(format!("{count} ports are too many: a switch has {PORTS_MAX} at the most"));
     }
+    bridges::check_count(ports.iter().map(|port| &*port.bridge), faults);
     for port in &mut ports {
         port.mtu = port.mtu.or(defaults.mtu);
         if let PortKind::Tap(tap) = &mut port.kind {
@@ -453,7 +450,7 @@ mod tests {
                 "--ports: the device name `a/b` has a '/' in it",
                 "--port `tapp:x`: there is no kind of port `tapp`; did you mean `tap`?",
                 "--port `tap9,mtu=1,colour=red`: there is no option `colour`; a tap has: side, \
-                 owner, mac, queues, persist, netns, mtu, name, quota",
+                 owner, mac, queues, persist, netns, mtu, name, quota, bridge",
                 "--port `tap9,mtu=1,colour=red`: mtu 1 is out of range: 68 to 65521",
                 "the device `tap0` is given twice",
                 "--cpus: processor 7 is not there, or not for us; there are 0,1,2,5",

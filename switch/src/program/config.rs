@@ -323,7 +323,7 @@ error: REMOTE is missing: it is written dgram = [LOCAL, REMOTE]
 14 | dgram = [\"/run/a.sock\"]
    |         ^^^^^^^^^^^^^^^
 
-error: there is no option `addr`; a dgram has: netns, mtu, name, quota
+error: there is no option `addr`; a dgram has: netns, mtu, name, quota, bridge
   --> lab.toml:15:1
    |
 15 | addr = 10
@@ -505,6 +505,7 @@ error: the address 02:00:00:00:00:01 is given twice
         ("mtu", &["68", "9000"]),
         ("name", &["uplink", "12", "on"]),
         ("quota", &["1", "64"]),
+        ("bridge", &["br", "lan", "7"]),
     ];
 
     /// A spec of this kind: for each option a number that draws its value, or none.
@@ -563,7 +564,7 @@ error: the address 02:00:00:00:00:01 is given twice
 
     #[test]
     fn every_kind_is_drawn() {
-        let words = draw(&[vec![5; 16], vec![0; 16], vec![1; 16]], &[0; 9]);
+        let words = draw(&[vec![5; 17], vec![0; 17], vec![1; 17]], &[0; 9]);
         for kind in KINDS {
             assert!(words.read.iter().any(|spec| spec.emit().0.name == kind.name), "{}", kind.name);
         }
@@ -572,7 +573,7 @@ error: the address 02:00:00:00:00:01 is given twice
     proptest! {
         #[test]
         fn what_runs_can_be_written_as_a_file_that_says_the_same(
-            draws in proptest::collection::vec(proptest::collection::vec(0..6_usize, 16), 1..4),
+            draws in proptest::collection::vec(proptest::collection::vec(0..6_usize, 17), 1..4),
             settings in proptest::collection::vec(0..3_usize, 9),
         ) {
             let mut words = draw(&draws, &settings);

@@ -5,8 +5,8 @@ use std::fmt;
 use netlab::Prefix;
 
 use super::{
-    DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind, PortSpec, Side,
-    StreamSpec, TapSpec, Topology, UdpSpec, VdeSpec, VethSpec,
+    BRIDGE_DEFAULT, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
+    PortSpec, Side, StreamSpec, TapSpec, Topology, UdpSpec, VdeSpec, VethSpec,
 };
 use crate::{
     bridge::GroupForward,
@@ -24,13 +24,14 @@ impl PortSpec {
     ///
     /// Never: each kind has its row.
     pub fn emit(&self) -> (&'static Kind, Vec<String>, Options) {
-        let PortSpec { name, quota, netns, mtu, kind } = self;
+        let PortSpec { name, quota, bridge, netns, mtu, kind } = self;
         let (row, words, mut options) = kind.emit();
         let row = KINDS.iter().find(|kind| kind.name == row).expect("a row for each kind");
         option(&mut options, "netns", netns.as_ref());
         option(&mut options, "mtu", mtu.as_ref());
         option(&mut options, "name", (*name != kind.name()).then_some(name));
         option(&mut options, "quota", quota.as_ref());
+        option(&mut options, "bridge", (bridge != BRIDGE_DEFAULT).then_some(bridge));
         (row, words, options)
     }
 }

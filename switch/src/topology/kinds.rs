@@ -137,6 +137,7 @@ pub const COMMON: &[Setting] = &[
     setting("mtu", "OCTETS", "largest payload, 68 to 65521; a device's MTU is set to it"),
     setting("name", "NAME", "name in tables, if not the device's"),
     setting("quota", "N", "addresses learned behind it, at most"),
+    setting("bridge", "NAME", "the bridge that it is in, if not `br`"),
 ];
 
 /// One kind of port: a row of [`KINDS`].

@@ -240,6 +240,7 @@ mod tests {
             ("a b,quota=1", "a b,quota=2", &["= tap:b,quota=1 -> tap:b,quota=2"]),
             ("a,quota=1", "a", &["= tap:a,quota=1 -> tap:a"]),
             ("a", "a,quota=2,mtu=9000", &["~ tap:a -> tap:a,mtu=9000,quota=2"]),
+            ("a b,bridge=x", "a b,bridge=y", &["~ tap:b,bridge=x -> tap:b,bridge=y"]),
             ("a packet:b", "a tap:b", &["~ packet:b -> tap:b"]),
             // Another name is another port, of the same device: it has to go first.
             ("a b", "a b,name=c", &["- tap:b", "+ tap:b,name=c"]),

@@ -11,6 +11,7 @@ use std::{collections::HashMap, ops::RangeInclusive, str::FromStr};
 
 use super::{
     About, Faults,
+    bridges::{BRIDGE_DEFAULT, check_bridge},
     fields::{Fields, check_name},
     kinds::{COMMON, KINDS, Kind, PortKind},
     nearest, number,
@@ -30,6 +31,8 @@ pub struct PortSpec {
     pub name: String,
     /// How many addresses may be learned behind it. `None`: as many as behind any port.
     pub quota: Option<u32>,
+    /// The name of the bridge that it is in.
+    pub bridge: String,
     /// The network namespace of its device or socket: a name, a path or the number of a process.
     /// `None`: our own.
     pub netns: Option<String>,
@@ -107,10 +110,12 @@ impl PortSpec {
         let port = (kind.parse)(&mut fields);
         let name = fields.parse("name", |name| check_name(name, "name", PORT_NAME_MAX, &['/']));
         let quota = fields.parse("quota", |text| number(text, "quota", 1..=u32::MAX));
+        let bridge = fields.parse("bridge", check_bridge).unwrap_or(BRIDGE_DEFAULT.into());
         let netns = fields.text("netns");
         let mtu = fields.parse("mtu", |text| number(text, "mtu", MTU_RANGE));
         let name = name.or_else(|| name_of(&mut fields, port.as_ref()?));
-        let whole = port.and_then(|kind| Some(PortSpec { name: name?, quota, netns, mtu, kind }));
+        let whole = port.zip(name);
+        let whole = whole.map(|(kind, name)| PortSpec { name, quota, bridge, netns, mtu, kind });
         faults.or(whole)
     }
 }
@@ -165,8 +170,9 @@ mod tests {
     fn a_bare_name_is_a_tap() {
         for text in ["tap0", "tap:tap0"] {
             let (spec, tap) = tap(text);
-            let PortSpec { name, quota, netns, mtu, kind: _ } = spec;
+            let PortSpec { name, quota, bridge, netns, mtu, kind: _ } = spec;
             assert_eq!((&*name, quota, netns, mtu), ("tap0", None, None, None));
+            assert_eq!(bridge, "br");
             let TapSpec { device, side, owner, mac, queues, persist } = tap;
             assert_eq!((&*device, side, owner), ("tap0", Side::Auto, None));
             assert_eq!((mac, queues, persist), (None, 1, None));
@@ -202,7 +208,7 @@ mod tests {
         (
             "t,=2",
             "there is no option ``; a tap has: side, owner, mac, queues, persist, netns, \
-                 mtu, name, quota",
+                 mtu, name, quota, bridge",
         ),
         ("t,mtu=1,mtu=1500", "option `mtu` is given twice"),
         ("t,mtu=67", "mtu 67 is out of range: 68 to 65521"),
@@ -224,6 +230,8 @@ mod tests {
         ("t,persist=yes", "persist `yes` is neither `on` nor `off`"),
         ("t,name=a b", "the name `a b` has a ' ' in it"),
         ("t,name=a/b", "the name `a/b` has a '/' in it"),
+        ("t,bridge=a/b", "the bridge's name `a/b` has a '/' in it"),
+        ("t,bridge=a=b", "the bridge's name `a=b` has a '=' in it"),
     ];
 
     const FAULTS_OF_KINDS: &[(&str, &str)] = &[
@@ -237,7 +245,7 @@ mod tests {
         ("packet:p,host=maybe", "host `maybe` is neither `drop` nor `keep`"),
         (
             "packet:p,peer=x",
-            "there is no option `peer`; a packet has: host, netns, mtu, name, quota",
+            "there is no option `peer`; a packet has: host, netns, mtu, name, quota, bridge",
         ),
         ("macvlan:m", "option `lower` is missing: one that is there already is `packet:DEVICE`"),
         ("macvlan:m,lower=a/b", "the device name `a/b` has a '/' in it"),
@@ -314,7 +322,7 @@ mod tests {
     }
 
     /// Options that all kinds have, and what becomes of them.
-    const OPTIONS: &str = "netns=h1,quota=7,mtu=1400,name=n";
+    const OPTIONS: &str = "netns=h1,quota=7,mtu=1400,name=n,bridge=lan";
 
     #[track_caller]
     fn arrives(text: &str, expected: PortKind) {
@@ -322,6 +330,7 @@ mod tests {
         let spec: PortSpec = text.parse().unwrap_or_else(|faults| panic!("{text}: {faults}"));
         let common = (&*spec.name, spec.quota, spec.netns.as_deref(), spec.mtu);
         assert_eq!(common, ("n", Some(7), Some("h1"), Some(1400)), "{text}");
+        assert_eq!(spec.bridge, "lan", "{text}");
         assert_eq!(spec.kind, expected, "{text}");
     }
 
