@@ -105,12 +105,13 @@ impl Tables {
     /// All that is wrong with the legs and routes.
     pub fn build(legs: Vec<Leg>, routes: &[Route]) -> Result<Tables, Vec<Fault>> {
         let mut faults = leg_faults(&legs);
-        if !faults.is_empty() {
-            // What routes say can only be judged by legs that are right.
+        if faults.contains(&Fault::Legs) {
+            // They cannot even be numbered.
             return Err(faults);
         }
         let mut new = Building::default();
-        for index in best(routes, &mut faults) {
+        let (best, others) = best(routes, &mut faults);
+        for index in best {
             let route = &routes[index];
             match new.kinds.get(&(route.prefix.is_v4(), &route.kind)) {
                 Some(leaf) => new.put(route.prefix, *leaf),
@@ -124,6 +125,13 @@ impl Tables {
                 },
             }
             faults.extend(destination_fault(index, route));
+        }
+        // They may count one day, when those before them are gone.
+        for index in others {
+            let route = &routes[index];
+            if !new.kinds.contains_key(&(route.prefix.is_v4(), &route.kind)) {
+                faults.extend(target(&legs, index, route).err().into_iter().flatten());
+            }
         }
         // Behind the routes, so that they count: a link and what is ours come first.
         new.links(&legs);
@@ -267,8 +275,9 @@ impl Building<'_> {
     }
 }
 
-/// The indexes of those routes that count: of each prefix the one with the lowest metric.
-fn best(routes: &[Route], faults: &mut Vec<Fault>) -> Vec<usize> {
+/// The indexes of those routes that count, of each prefix the one with the lowest metric, and of
+/// the others.
+fn best(routes: &[Route], faults: &mut Vec<Fault>) -> (Vec<usize>, Vec<usize>) {
     // What is compared stands together: a million routes lie far apart.
     let keys = routes.iter().enumerate().map(|(index, route)| (route.prefix, route.metric, index));
     let mut keys: Vec<(Prefix, u32, usize)> = keys.collect();
@@ -279,8 +288,13 @@ fn best(routes: &[Route], faults: &mut Vec<Fault>) -> Vec<usize> {
             faults.push(Fault::Twice(a, b, prefix));
         }
     }
-    keys.dedup_by_key(|(prefix, ..)| *prefix);
-    keys.into_iter().map(|(.., index)| index).collect()
+    let mut others = Vec::new();
+    keys.dedup_by(|(prefix, _, index), (kept, ..)| {
+        let other = prefix == kept;
+        others.extend(other.then_some(*index));
+        other
+    });
+    (keys.into_iter().map(|(.., index)| index).collect(), others)
 }
 
 /// What a route stands for.
@@ -537,6 +551,21 @@ mod tests {
             assert!(texts.iter().any(|text| text.contains(part)), "{part}: {texts:#?}");
         }
         assert_eq!(texts.len(), parts.len());
+    }
+
+    #[test]
+    fn routes_are_judged_beside_legs_that_are_wrong_and_behind_routes_that_count() {
+        let legs = vec![leg(&["10.0.0.1/24"]), leg(&["10.0.0.2/24"])];
+        let routes = [
+            route("192.0.2.0/24", 10, "10.0.0.9"),
+            route("192.0.2.0/24", 20, "172.16.0.1"),
+            route("198.51.100.0/24", 0, "fd00::1"),
+        ];
+        let found = faults(legs, &routes);
+        assert!(matches!(found[0], Fault::Overlap(..)), "{found:?}");
+        assert!(matches!(found[1], Fault::Version(2, ..)), "{found:?}");
+        assert!(matches!(found[2], Fault::Gateway(1, ..)), "{found:?}");
+        assert_eq!(found.len(), 3, "{found:?}");
     }
 
     #[test]
