@@ -23,6 +23,7 @@ use crate::{
     fragment::fragment,
     icmp::Error,
     limit::{Bucket, Tick},
+    neighbour::resolved::{Known, Resolved},
     packet::{Ipv4, Ipv6, PacketMeta, Upper, decrement_hop_limit, decrement_ttl},
     route::{LegId, ReversePath},
     stats::{Reason, Stats},
@@ -45,6 +46,8 @@ pub enum Verdict {
     Forward {
         /// To whom.
         hop: Hop,
+        /// Where that is.
+        to: Known,
         /// Its octets. What is behind them was added by the link and stays here.
         len: usize,
     },
@@ -52,7 +55,12 @@ pub enum Verdict {
     Fragments {
         /// To whom, all of them.
         hop: Hop,
+        /// Where that is.
+        to: Known,
     },
+    /// Something would go to this neighbour, but where that is has yet to be asked. It is
+    /// unchanged.
+    Resolve(Hop),
     /// It needs fragments, but has yet to be cut into segments, or its checksum to be completed:
     /// do that, and ask about each. It is unchanged.
     Finish,
@@ -62,6 +70,8 @@ pub enum Verdict {
     Reply {
         /// To whom.
         hop: Hop,
+        /// Where that is.
+        to: Known,
         /// Why it ended; `None`: it was an echo request, and was answered.
         reason: Option<Reason>,
     },
@@ -117,6 +127,7 @@ impl Header {
 /// The rules, with what one worker needs to follow them. Several share the tables.
 pub struct Router {
     tables: Arc<Tables>,
+    neighbours: Arc<Resolved>,
     /// For the hash of flows: strangers must not choose their path.
     seed: u64,
     /// For errors about packets that came in by each leg.
@@ -127,17 +138,23 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router with these tables. Those of several workers have the same seed, so that a flow
+    /// A router with these tables, which knows where everybody is. Those of several workers have the same seed, so that a flow
     /// has one path whoever receives it.
     pub fn new(tables: Arc<Tables>, seed: u64) -> Router {
         let buckets = buckets(&tables);
-        Router { tables, seed, buckets, ident: 0, stats: Stats::default() }
+        let neighbours = Arc::new(Resolved::any());
+        Router { tables, neighbours, seed, buckets, ident: 0, stats: Stats::default() }
     }
 
     /// Goes on with other tables. Limits begin anew.
     pub fn swap(&mut self, tables: Arc<Tables>) {
         self.buckets = buckets(&tables);
         self.tables = tables;
+    }
+
+    /// From now on knows where these are, and nobody else.
+    pub fn know(&mut self, neighbours: Arc<Resolved>) {
+        self.neighbours = neighbours;
     }
 
     /// The tables.
@@ -185,6 +202,7 @@ impl Router {
             Verdict::Forward { .. } => self.stats.forwarded += 1,
             Verdict::Fragments { .. } => self.stats.fragmented += 1,
             Verdict::Finish => self.stats.unfinished += 1,
+            Verdict::Resolve(_) => self.stats.unresolved += 1,
             Verdict::Local => self.stats.local += 1,
             Verdict::Reply { reason: None, .. } => self.stats.echoes += 1,
             Verdict::Reply { reason: Some(reason), .. } | Verdict::Drop(reason) => {
@@ -213,11 +231,12 @@ impl Router {
                 if arrival.meta.largest < packet.len || !arrival.meta.complete {
                     return Verdict::Finish;
                 }
+                let Some(to) = self.neighbours.get(hop) else { return Verdict::Resolve(hop) };
                 decrement_ttl(arrival.octets);
                 return match fragment(arrival.octets, packet, mtu, emit) {
                     Some(count) => {
                         self.stats.fragments += count;
-                        Verdict::Fragments { hop }
+                        Verdict::Fragments { hop, to }
                     }
                     None => Verdict::Drop(Reason::NoRoom),
                 };
@@ -227,11 +246,15 @@ impl Router {
                 let why = (Reason::TooBig, Error::TooBig(mtu));
                 return self.refuse(arrival, header, why, now, emit);
             }
+            _ => {}
+        }
+        let Some(to) = self.neighbours.get(hop) else { return Verdict::Resolve(hop) };
+        match header {
             // RFC 1812, section 5.3.1: by one, for what has been seen to be more than one.
             Header::V4(_) => decrement_ttl(arrival.octets),
             Header::V6(..) => decrement_hop_limit(arrival.octets),
         }
-        Verdict::Forward { hop, len: header.len() }
+        Verdict::Forward { hop, to, len: header.len() }
     }
 
     /// The next hop for this packet, of those that its route has.
@@ -303,6 +326,7 @@ mod tests {
     };
     use crate::{
         limit::Limit,
+        link::LinkAddress,
         packet::checksum_icmpv6,
         route::{Kind, Leg, NextHop, Route},
     };
@@ -386,15 +410,50 @@ mod tests {
     }
 
     #[test]
+    fn whatever_goes_to_an_unknown_neighbour_waits_as_it_is() {
+        let mut router = router();
+        let mut near = Resolved::new(1, &[None, None]);
+        router.know(Arc::new(near.clone()));
+        let gone = |octets: Vec<u8>| changed(octets, 8, &[1]);
+        let cases = [
+            (udp("10.0.0.2", "172.16.0.9"), hop(1, "10.9.0.2")),
+            (udp6("fd00:1::2", "fd00:9::7"), hop(1, "fd00:9::7")),
+            // An error and an answer go back.
+            (gone(udp("10.0.0.2", "172.16.0.9")), hop(0, "10.0.0.2")),
+            (sealed_icmp("10.0.0.2", "10.9.0.1", [8, 0], b"ping"), hop(0, "10.0.0.2")),
+            // To be fragmented.
+            (ipv4("10.0.0.2", "172.16.0.9", 64, UDP, &[0; 1480]), hop(1, "10.9.0.2")),
+        ];
+        for (octets, hop) in &cases {
+            let meta = PacketMeta::of(octets);
+            let (verdict, after, emitted) = decide_with(&mut router, octets, meta, 0);
+            assert_eq!((verdict, &after, emitted.len()), (Verdict::Resolve(*hop), octets, 0));
+        }
+        assert_eq!((router.stats().unresolved, router.stats().packets()), (5, 5));
+        let to = Known { to: LinkAddress([2, 0, 0, 0, 0, 9]), stale: true };
+        near.set(LegId(1), &[("10.9.0.2".parse().unwrap(), to)]);
+        router.know(Arc::new(near));
+        let (octets, hop) = &cases[0];
+        let (verdict, ..) = decide_with(&mut router, octets, PacketMeta::of(octets), 0);
+        assert_eq!(verdict, Verdict::Forward { hop: *hop, to, len: 32 });
+    }
+
+    #[test]
     fn packet_goes_on_with_one_hop_less_and_nothing_else_changed() {
         let sent = udp("10.0.0.2", "172.16.5.5");
         let (verdict, octets, emitted) = decide(&sent);
-        assert_eq!(verdict, Verdict::Forward { hop: hop(1, "10.9.0.2"), len: 32 });
+        assert_eq!(
+            verdict,
+            Verdict::Forward { hop: hop(1, "10.9.0.2"), to: Known::ANYBODY, len: 32 }
+        );
         assert_eq!(octets, changed(sent, 8, &[63]));
         assert!(emitted.is_empty());
         let sent = udp6("fd00:1::2", "2001:db8::5");
         let (verdict, octets, _) = decide(&sent);
-        assert_eq!(verdict, Verdict::Forward { hop: hop(1, "fd00:9::2"), len: 52 });
+        assert_eq!(
+            verdict,
+            Verdict::Forward { hop: hop(1, "fd00:9::2"), to: Known::ANYBODY, len: 52 }
+        );
         assert_eq!((octets[7], &octets[8..]), (63, &sent[8..]));
     }
 
@@ -402,7 +461,7 @@ mod tests {
     fn neighbour_on_a_link_is_its_own_next_hop_and_padding_stays_here() {
         let mut sent = udp("10.0.0.2", "10.9.0.2");
         sent.extend([0; 14]);
-        let expected = Verdict::Forward { hop: hop(1, "10.9.0.2"), len: 32 };
+        let expected = Verdict::Forward { hop: hop(1, "10.9.0.2"), to: Known::ANYBODY, len: 32 };
         assert_eq!(verdict(&sent), expected);
     }
 
@@ -497,7 +556,7 @@ mod tests {
         assert_eq!(with(&[131, 7, 4, 1, 2, 3, 4, 0]), Verdict::Drop(Reason::SourceRoute));
         assert_eq!(with(&[1, 137, 7, 4, 1, 2, 3, 4]), Verdict::Drop(Reason::SourceRoute));
         assert_eq!(with(&[7, 9, 4, 0]), Verdict::Drop(Reason::Options));
-        let passed = Verdict::Forward { hop: hop(1, "10.9.0.2"), len: 36 };
+        let passed = Verdict::Forward { hop: hop(1, "10.9.0.2"), to: Known::ANYBODY, len: 36 };
         assert_eq!(with(&[0x94, 4, 0, 0]), passed);
     }
 
@@ -507,7 +566,7 @@ mod tests {
             let octets = ipv4("10.0.0.2", "172.16.0.1", 64, protocol, &vec![0; len]);
             verdict(&changed(octets, 6, &field.to_be_bytes()))
         };
-        let passed = |len| Verdict::Forward { hop: hop(1, "10.9.0.2"), len };
+        let passed = |len| Verdict::Forward { hop: hop(1, "10.9.0.2"), to: Known::ANYBODY, len };
         assert_eq!(fragment(UDP, 0x2000, 8), passed(28));
         assert_eq!(fragment(6, 0x2000, 16), passed(36));
         assert_eq!(fragment(6, 2, 8), passed(28));
@@ -525,7 +584,7 @@ mod tests {
             let sent = udp(source, "10.9.0.2");
             decide_with(&mut router_of(legs, &routes()), &sent, PacketMeta::of(&sent), 0).0
         };
-        let passed = Verdict::Forward { hop: hop(1, "10.9.0.2"), len: 32 };
+        let passed = Verdict::Forward { hop: hop(1, "10.9.0.2"), to: Known::ANYBODY, len: 32 };
         let drop = Verdict::Drop(Reason::ReversePath);
         use ReversePath::{Loose, Off, Strict};
         assert_eq!([Off, Loose, Strict].map(|wanted| with(wanted, "10.0.0.2")), [passed; 3]);
@@ -547,7 +606,7 @@ mod tests {
     /// The type and code of the one error about a packet, after all else in it was checked.
     fn error(sent: &[u8]) -> Option<(u8, u8, u32)> {
         let (verdict, octets, emitted) = decide(sent);
-        let Verdict::Reply { hop, reason: Some(_) } = verdict else {
+        let Verdict::Reply { hop, reason: Some(_), .. } = verdict else {
             assert!(emitted.is_empty(), "{verdict:?}");
             return None;
         };
@@ -646,7 +705,10 @@ mod tests {
     fn echo_for_an_own_address_is_answered_from_it() {
         let sent = sealed_icmp("10.0.0.2", "10.9.0.1", [8, 0], b"ping");
         let (verdict, _, emitted) = decide(&sent);
-        assert_eq!(verdict, Verdict::Reply { hop: hop(0, "10.0.0.2"), reason: None });
+        assert_eq!(
+            verdict,
+            Verdict::Reply { hop: hop(0, "10.0.0.2"), to: Known::ANYBODY, reason: None }
+        );
         let reply = Ipv4::parse(&emitted[0]).unwrap();
         assert_eq!(
             [reply.source, reply.destination].map(|a| a.to_string()),
@@ -668,7 +730,10 @@ mod tests {
             let check = checksum_icmpv6(packet.source, packet.destination, &sent[40..]);
             sent[42..44].copy_from_slice(&check.to_be_bytes());
             let (verdict, _, emitted) = decide(&sent);
-            assert_eq!(verdict, Verdict::Reply { hop: hop(0, source), reason: None });
+            assert_eq!(
+                verdict,
+                Verdict::Reply { hop: hop(0, source), to: Known::ANYBODY, reason: None }
+            );
             let reply = Ipv6::parse(&emitted[0]).unwrap();
             assert_eq!((reply.source, reply.destination), (packet.destination, packet.source));
             assert_eq!((emitted[0][40], &emitted[0][44..]), (129, &sent[44..]));
@@ -679,10 +744,13 @@ mod tests {
     #[test]
     fn large_packet_goes_on_in_fragments_and_the_mtu_itself_is_not_large() {
         let whole = ipv4("10.0.0.2", "172.16.0.1", 64, UDP, &[7; 1380]);
-        assert_eq!(verdict(&whole), Verdict::Forward { hop: hop(1, "10.9.0.2"), len: 1400 });
+        assert_eq!(
+            verdict(&whole),
+            Verdict::Forward { hop: hop(1, "10.9.0.2"), to: Known::ANYBODY, len: 1400 }
+        );
         let large = ipv4("10.0.0.2", "172.16.0.1", 64, UDP, &[7; 1381]);
         let (verdict, _, emitted) = decide(&large);
-        assert_eq!(verdict, Verdict::Fragments { hop: hop(1, "10.9.0.2") });
+        assert_eq!(verdict, Verdict::Fragments { hop: hop(1, "10.9.0.2"), to: Known::ANYBODY });
         let ttls = emitted.iter().map(|part| Ipv4::parse(part).unwrap().ttl);
         assert_eq!(ttls.collect::<Vec<_>>(), [63, 63]);
     }
@@ -692,7 +760,7 @@ mod tests {
         let large = ipv4("10.0.0.2", "172.16.0.1", 64, 6, &[7; 30_000]);
         let unfinished = |largest| PacketMeta { largest, complete: false, group: false };
         let with = |largest| decide_with(&mut router(), &large, unfinished(largest), 0);
-        let passed = Verdict::Forward { hop: hop(1, "10.9.0.2"), len: 30_020 };
+        let passed = Verdict::Forward { hop: hop(1, "10.9.0.2"), to: Known::ANYBODY, len: 30_020 };
         assert_eq!(with(1400).0, passed);
         let (verdict, octets, _) = with(1401);
         assert_eq!((verdict, octets), (Verdict::Finish, large.clone()));

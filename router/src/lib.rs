@@ -42,7 +42,7 @@
 //! let place = router.place(&octets);
 //! let mut arrival = Arrival { octets: &mut octets, leg: LegId(0), meta };
 //! let verdict = router.decide(&mut arrival, place, Tick(0), &mut Nothing);
-//! let Verdict::Forward { hop, len: 20 } = verdict else { panic!("{verdict:?}") };
+//! let Verdict::Forward { hop, len: 20, .. } = verdict else { panic!("{verdict:?}") };
 //! assert_eq!((hop.leg, hop.address), (LegId(1), [10, 1, 0, 2].into()));
 //! assert_eq!(octets[8], 63);
 //! ```

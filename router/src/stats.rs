@@ -109,6 +109,8 @@ pub struct Stats {
     pub echoes: u64,
     /// Packets that have to be cut and completed first.
     pub unfinished: u64,
+    /// Packets that wait for a neighbour to be asked where it is.
+    pub unresolved: u64,
     /// ICMP errors sent.
     pub icmp_sent: u64,
     /// ICMP errors that a limit kept back.
@@ -125,6 +127,7 @@ impl Default for Stats {
             local: 0,
             echoes: 0,
             unfinished: 0,
+            unresolved: 0,
             icmp_sent: 0,
             icmp_limited: 0,
             dropped: [0; Reason::ALL.len()],
@@ -147,8 +150,9 @@ impl Stats {
     /// Packets that were decided about.
     pub fn packets(&self) -> u64 {
         let ended = self.dropped.iter().sum::<u64>();
-        let others = [self.forwarded, self.fragmented, self.local, self.echoes, self.unfinished];
-        ended + others.iter().sum::<u64>()
+        let waiting = [self.unfinished, self.unresolved];
+        let others = [self.forwarded, self.fragmented, self.local, self.echoes];
+        ended + others.iter().chain(&waiting).sum::<u64>()
     }
 
     /// Reasons with their numbers, in the order of [`Reason::ALL`].

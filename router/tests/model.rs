@@ -347,7 +347,7 @@ fn outcome(router: &mut Router, octets: &mut [u8], leg: usize) -> Outcome {
         Verdict::Forward { hop, .. } => {
             Outcome::Forward { leg: hop.leg.index(), next: hop.address, parts: 1 }
         }
-        Verdict::Fragments { hop } => {
+        Verdict::Fragments { hop, .. } => {
             Outcome::Forward { leg: hop.leg.index(), next: hop.address, parts: emitted.0.len() }
         }
         Verdict::Local => Outcome::Local,
@@ -358,6 +358,7 @@ fn outcome(router: &mut Router, octets: &mut [u8], leg: usize) -> Outcome {
         }
         Verdict::Drop(_) => Outcome::Gone,
         Verdict::Finish => panic!("nothing is unfinished"),
+        Verdict::Resolve(hop) => panic!("everybody is known, and so is {hop:?}"),
     }
 }
 

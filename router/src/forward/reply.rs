@@ -33,6 +33,7 @@ impl Router {
         }
         let Some(hop) = self.hop_back(arrival.leg, header.source()) else { return drop };
         let Some(source) = self.source(hop, arrival.leg) else { return drop };
+        let Some(to) = self.neighbours.get(hop) else { return Verdict::Resolve(hop) };
         // RFC 1812, section 4.3.2.8; RFC 4443, section 2.4 f.
         if !self.buckets[arrival.leg.index()].take(now) {
             self.stats.icmp_limited += 1;
@@ -54,7 +55,7 @@ impl Router {
             _ => unreachable!("the source is of the version of its destination"),
         }
         self.stats.icmp_sent += 1;
-        Verdict::Reply { hop, reason: Some(reason) }
+        Verdict::Reply { hop, to, reason: Some(reason) }
     }
 
     /// Answers an echo request, at once if that is easy: if not, the slow path shall.
@@ -67,6 +68,7 @@ impl Router {
         let hop = self.hop_back(arrival.leg, header.source());
         let fits = |hop: &Hop| header.len() <= self.tables.leg(hop.leg).mtu;
         let Some(hop) = hop.filter(fits) else { return Verdict::Local };
+        let Some(to) = self.neighbours.get(hop) else { return Verdict::Resolve(hop) };
         let Some(room) = emit.room(header.len()) else { return Verdict::Drop(Reason::NoRoom) };
         match header {
             Header::V4(packet) => {
@@ -75,7 +77,7 @@ impl Router {
             }
             Header::V6(packet, _) => icmp::emit_echo_v6(room, arrival.octets, packet),
         }
-        Verdict::Reply { hop, reason: None }
+        Verdict::Reply { hop, to, reason: None }
     }
 
     /// By which way a sender is told something. `None`: it cannot be a host, or is not reached.

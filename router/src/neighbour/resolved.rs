@@ -18,6 +18,11 @@ pub struct Known {
     pub stale: bool,
 }
 
+impl Known {
+    /// Of somebody on a link without such addresses.
+    pub const ANYBODY: Known = Known { to: LinkAddress::NULL, stale: false };
+}
+
 /// The table. Every leg's `point_to_point` address is in it, too.
 #[derive(Clone, Debug)]
 pub struct Resolved {
@@ -103,8 +108,7 @@ impl Resolved {
 
     /// Knows everybody, by the address 0: for who has no link layer.
     pub fn any() -> Resolved {
-        let nobody = Known { to: LinkAddress::NULL, stale: false };
-        Resolved { elsewhere: Some(nobody), ..Resolved::new(0, &[]) }
+        Resolved { elsewhere: Some(Known::ANYBODY), ..Resolved::new(0, &[]) }
     }
 
     /// Forgets a leg's neighbours and knows these. Of two with one address the last counts.
