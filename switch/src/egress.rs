@@ -8,6 +8,8 @@
 //! what the senders left to be done is done once, when those have theirs: see finish.rs.
 
 mod finish;
+#[cfg(feature = "router")]
+mod legs;
 mod outlet;
 
 use std::sync::Arc;

@@ -268,6 +268,16 @@ impl<'a> Batch<'a> {
         Frame { wire: &self.memory[start as usize..][..len as usize] }
     }
 
+    /// All of it.
+    ///
+    /// # Panics
+    ///
+    /// If it is empty: then there is nothing to select from.
+    #[inline]
+    pub fn all(self) -> Selection<'a> {
+        Selection { batch: self, mask: u64::MAX >> (BATCH_MAX - self.len()) }
+    }
+
     /// All frames in the order in which they came.
     pub fn frames(self) -> impl ExactSizeIterator<Item = Frame<'a>> {
         (0..self.len()).map(move |index| self.frame(index))

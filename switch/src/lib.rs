@@ -57,6 +57,11 @@ pub mod frame;
 pub mod offload;
 pub mod plug;
 pub mod port;
+#[cfg(feature = "router")]
+pub mod routing;
+#[cfg(not(feature = "router"))]
+#[path = "routing/none.rs"]
+mod routing;
 mod run;
 pub mod stats;
 pub mod switch;

@@ -24,7 +24,7 @@ pub mod segment;
 pub const VNET_HEADER_LEN: usize = 10;
 
 /// VIRTIO_NET_HDR_F_NEEDS_CSUM: the checksum at `csum_start + csum_offset` is to be completed.
-const NEEDS_CSUM: u8 = 1;
+pub(crate) const NEEDS_CSUM: u8 = 1;
 /// VIRTIO_NET_HDR_GSO_TCPV4: TCP segments of `gso_size` octets of payload each, over IPv4.
 const GSO_TCPV4: u8 = 1;
 /// VIRTIO_NET_HDR_GSO_TCPV6: the same over IPv6.

@@ -20,6 +20,11 @@ use nix::sys::{
     eventfd::{EfdFlags, EventFd},
 };
 
+#[cfg(feature = "router")]
+use uswitch_router::neighbour::resolved::Resolved;
+
+#[cfg(feature = "router")]
+use crate::routing::Routes;
 use crate::{
     bridge::{BridgeId, GroupForward},
     capture::recorder::Recorder,
@@ -70,6 +75,15 @@ pub(crate) enum Command<P: Port> {
     RecordPort { capture: u64, port: PortId, interface: u16 },
     /// Write no more for this capture.
     EndRecord { capture: u64 },
+    /// Route so from now on, with this secret of all routers.
+    #[cfg(feature = "router")]
+    Route(Box<Routes>, u64),
+    /// These are the neighbours of that generation of routes.
+    #[cfg(feature = "router")]
+    Know(u64, Arc<Resolved>),
+    /// Say by this what became of packets.
+    #[cfg(feature = "router")]
+    Routed(Sender<uswitch_router::stats::Stats>),
     /// Say by this that everything before is done.
     Done { done: Sender<()> },
     /// End.
@@ -262,6 +276,14 @@ impl<P: Port> Loop<P> {
                     self.worker.record_port(capture, port, interface);
                 }
                 Command::EndRecord { capture } => self.worker.end_record(capture),
+                #[cfg(feature = "router")]
+                Command::Route(routes, seed) => self.worker.route(*routes, seed),
+                #[cfg(feature = "router")]
+                Command::Know(generation, near) => self.worker.know(generation, near),
+                #[cfg(feature = "router")]
+                Command::Routed(to) => {
+                    let _ = to.try_send(self.worker.routed().copied().unwrap_or_default());
+                }
                 // Nobody waits any more: that is his affair.
                 Command::Done { done } => drop(done.try_send(())),
                 Command::Stop => return false,

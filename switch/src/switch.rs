@@ -10,6 +10,8 @@ mod captures;
 mod event;
 mod foresee;
 mod ports;
+#[cfg(feature = "router")]
+mod router;
 mod settings;
 mod statics;
 
@@ -22,6 +24,8 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+#[cfg(feature = "router")]
+pub use self::router::Teller;
 use self::statics::Statics;
 pub use self::{
     event::Event,
@@ -139,6 +143,8 @@ pub struct Handle<P: Port> {
     flaps: Flaps,
     statics: Statics,
     captures: captures::Captures,
+    #[cfg(feature = "router")]
+    router: router::Router,
 }
 
 /// One worker, as the control plane sees it.
@@ -201,6 +207,8 @@ pub fn start<P: Port>(config: &SwitchConfig) -> io::Result<Handle<P>> {
         flaps: Flaps::default(),
         statics: Statics::new(),
         captures: captures::Captures::default(),
+        #[cfg(feature = "router")]
+        router: router::Router::default(),
     };
     for number in 0..config.workers {
         let (commands, taken) = bounded(COMMANDS_MAX);

@@ -15,13 +15,19 @@
 
 use std::{io, os::fd::BorrowedFd, sync::Arc};
 
+#[cfg(feature = "router")]
+use uswitch_router::neighbour::resolved::Resolved;
+
+#[cfg(feature = "router")]
+use crate::routing::Routes;
 use crate::{
-    bridge::{Addressed, Bridge, BridgeId, GroupForward, Ingress, Verdict},
+    bridge::{Addressed, Bridge, BridgeId, Decision, GroupForward, Ingress, Verdict},
     capture::recorder::{Recorder, Recorders, Witness},
     egress::Egress,
     fdb::{Learn, Tick},
     frame::{Arena, BATCH_MAX, Mac},
     port::{Port, PortId, Rx, Tx},
+    routing::{Crossing, Routing},
     stats::{Counter, PortCounters, PortStats, Reason},
 };
 
@@ -36,6 +42,8 @@ pub struct Worker<P: Port> {
     moved: Option<Moved>,
     /// Who looks on. `None`, nearly always: nobody.
     recorders: Option<Box<Recorders>>,
+    /// `None`: no port is a router's leg.
+    routing: Option<Box<Routing>>,
 }
 
 /// One receiving half and its port.
@@ -81,6 +89,7 @@ impl<P: Port> Worker<P> {
             lost: Vec::new(),
             moved: None,
             recorders: None,
+            routing: None,
         }
     }
 
@@ -147,6 +156,30 @@ impl<P: Port> Worker<P> {
         self.recorders.take_if(|recorders| !recorders.remove(capture));
     }
 
+    /// From now on packets that leave by legs are routed so. Routers of several workers have the
+    /// same secret seed.
+    #[cfg(feature = "router")]
+    pub fn route(&mut self, routes: Routes, seed: u64) {
+        match &mut self.routing {
+            Some(routing) => routing.swap(routes),
+            none => *none = Some(Box::new(Routing::new(routes, seed))),
+        }
+    }
+
+    /// The router knows these neighbours from now on, if it routes by this generation of routes.
+    #[cfg(feature = "router")]
+    pub fn know(&mut self, generation: u64, neighbours: Arc<Resolved>) {
+        if let Some(routing) = &mut self.routing {
+            routing.know(generation, neighbours);
+        }
+    }
+
+    /// What became of packets. `None`: there is no router.
+    #[cfg(feature = "router")]
+    pub fn routed(&self) -> Option<&uswitch_router::stats::Stats> {
+        Some(self.routing.as_ref()?.stats())
+    }
+
     /// From now on this becomes of frames for reserved addresses.
     pub fn set_group_forward(&mut self, group_forward: GroupForward) {
         self.bridge.set_group_forward(group_forward);
@@ -182,8 +215,8 @@ impl<P: Port> Worker<P> {
             return 0;
         };
         let ingress = *ingress;
-        let batch = match rx.recv(&mut self.arena) {
-            Ok(lent) => lent.into_batch(),
+        let mut lent = match rx.recv(&mut self.arena) {
+            Ok(lent) => lent,
             Err(error) => {
                 *lost = true;
                 let port = ingress.port;
@@ -191,6 +224,7 @@ impl<P: Port> Worker<P> {
                 return 0;
             }
         };
+        let batch = lent.batch();
         if batch.is_empty() {
             return 0;
         }
@@ -205,12 +239,18 @@ impl<P: Port> Worker<P> {
         tally.add(Counter::RxFrames, batch.len() as u64);
         let notes = Notes { tally: &mut tally, moved: &mut self.moved, witness };
         decide(&self.bridge, &mut self.egress, ingress, addressed, now, notes);
-        witness.leaves(ingress, batch, &self.egress);
+        witness.leaves(ingress, batch.all(), &self.egress);
+        let egress = &mut self.egress;
+        let routed = self.routing.as_mut().is_some_and(|routing| routing.take(egress));
         self.egress.send(ingress, batch, |port| {
             self.lost.push(Lost { port, queue: None, error: None });
         });
         witness.left(batch, &self.egress);
         let frames = batch.len();
+        if let Some(routing) = self.routing.as_mut().filter(|_| routed) {
+            let Worker { bridge, egress, lost, moved, .. } = self;
+            Crossing { bridge, egress, lost, moved, witness, now }.route(routing, &mut lent);
+        }
         rx.give_back();
         for (counter, count) in tally.iter() {
             counters.add(counter, count);
@@ -249,10 +289,10 @@ impl<P: Port> Worker<P> {
 }
 
 /// Where is noted what is decided.
-struct Notes<'a, W> {
-    tally: &'a mut PortStats,
-    moved: &'a mut Option<Moved>,
-    witness: &'a mut W,
+pub(crate) struct Notes<'a, W> {
+    pub(crate) tally: &'a mut PortStats,
+    pub(crate) moved: &'a mut Option<Moved>,
+    pub(crate) witness: &'a mut W,
 }
 
 /// Decides about all frames of a batch and sorts them by the ports by which they leave.
@@ -263,42 +303,54 @@ fn decide<T: Tx, W: Witness>(
     ingress: Ingress,
     addressed: &[Option<Addressed>],
     now: Tick,
-    notes: Notes<'_, W>,
+    mut notes: Notes<'_, W>,
 ) {
-    let Notes { tally, moved, witness } = notes;
     let others = egress.others(ingress);
     bridge.decide_all(ingress.port, addressed, now, |index, decision| {
-        match decision.learn {
-            None | Some(Learn::Known) => {}
-            Some(Learn::New) => tally.add(Counter::LearnNew, 1),
-            Some(Learn::Moved { from }) => {
-                tally.add(Counter::LearnMoved, 1);
-                *moved = addressed[index].map(|frame| {
-                    let station = frame.source();
-                    Moved { station, from, to: ingress.port }
-                });
-            }
-            Some(Learn::Quota) => tally.add(Counter::LearnQuota, 1),
-            Some(Learn::Full) => tally.add(Counter::LearnFull, 1),
-            Some(Learn::Static) => tally.add(Counter::LearnStatic, 1),
-        }
-        let mut drop = |reason: Reason| {
-            tally.add(reason.into(), 1);
-            witness.dropped(index, reason);
-        };
-        match decision.verdict.among(others) {
-            Verdict::Flood => {
-                egress.sort_to_all(index);
-                tally.add(Counter::RxFlooded, 1);
-                tally.add(Counter::RxCopies, others);
-            }
-            Verdict::Forward(port) if egress.sort(port, index) => {
-                tally.add(Counter::RxForwarded, 1);
-            }
-            Verdict::Forward(_) => drop(Reason::Detached),
-            Verdict::Drop(reason) => drop(reason),
-        }
+        sort(egress, (ingress, others), (index, addressed[index]), decision, &mut notes);
     });
+}
+
+/// Sorts a frame by the ports by which it leaves. `others`: so many would be reached by a flood.
+#[inline]
+pub(crate) fn sort<T: Tx, W: Witness>(
+    egress: &mut Egress<T>,
+    (ingress, others): (Ingress, u64),
+    (index, frame): (usize, Option<Addressed>),
+    decision: Decision,
+    notes: &mut Notes<'_, W>,
+) {
+    let Notes { tally, moved, witness } = notes;
+    match decision.learn {
+        None | Some(Learn::Known) => {}
+        Some(Learn::New) => tally.add(Counter::LearnNew, 1),
+        Some(Learn::Moved { from }) => {
+            tally.add(Counter::LearnMoved, 1);
+            **moved = frame.map(|frame| {
+                let station = frame.source();
+                Moved { station, from, to: ingress.port }
+            });
+        }
+        Some(Learn::Quota) => tally.add(Counter::LearnQuota, 1),
+        Some(Learn::Full) => tally.add(Counter::LearnFull, 1),
+        Some(Learn::Static) => tally.add(Counter::LearnStatic, 1),
+    }
+    let mut drop = |reason: Reason| {
+        tally.add(reason.into(), 1);
+        witness.dropped(index, reason);
+    };
+    match decision.verdict.among(others) {
+        Verdict::Flood => {
+            egress.sort_to_all(index);
+            tally.add(Counter::RxFlooded, 1);
+            tally.add(Counter::RxCopies, others);
+        }
+        Verdict::Forward(port) if egress.sort(port, index) => {
+            tally.add(Counter::RxForwarded, 1);
+        }
+        Verdict::Forward(_) => drop(Reason::Detached),
+        Verdict::Drop(reason) => drop(reason),
+    }
 }
 
 #[cfg(test)]

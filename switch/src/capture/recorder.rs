@@ -13,7 +13,7 @@ use std::{array, time::Instant};
 use crate::{
     bridge::Ingress,
     egress::Egress,
-    frame::{BATCH_MAX, Batch, Frame, bits},
+    frame::{BATCH_MAX, Batch, Frame, Selection, bits},
     offload::VNET_HEADER_LEN,
     port::{PORTS_MAX, PortId, Tx},
     stats::{Counter, Reason},
@@ -33,7 +33,7 @@ pub(crate) trait Witness {
 
     /// All of them are sorted, and will be sent now.
     #[inline]
-    fn leaves<T: Tx>(&mut self, _ingress: Ingress, _batch: Batch<'_>, _egress: &Egress<T>) {}
+    fn leaves<T: Tx>(&mut self, _: Ingress, _: Selection<'_>, _: &Egress<T>) {}
 
     /// They were sent.
     #[inline]
@@ -246,10 +246,10 @@ impl Witness for Recorders {
         self.reasons[index] = Some(reason);
     }
 
-    fn leaves<T: Tx>(&mut self, ingress: Ingress, batch: Batch<'_>, egress: &Egress<T>) {
+    fn leaves<T: Tx>(&mut self, ingress: Ingress, frames: Selection<'_>, egress: &Egress<T>) {
         let reasons = self.reasons;
-        let all = u64::MAX >> (BATCH_MAX - batch.len());
-        self.show(ingress.port, false, all, batch, |index| {
+        let Selection { batch, mask } = frames;
+        self.show(ingress.port, false, mask, batch, |index| {
             reasons[index].map_or(Fate::default(), |reason| Fate::dropped(reason.into()))
         });
         self.leaving.clear();

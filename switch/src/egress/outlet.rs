@@ -14,7 +14,7 @@ use crate::{
 pub(crate) struct Outlet<T> {
     tx: T,
     mtu: u32,
-    counters: Arc<PortCounters>,
+    pub(super) counters: Arc<PortCounters>,
     /// The frames of this turn that leave by this port alone.
     pub(super) mask: u64,
     /// It takes frames as they are, with what their senders left to be done.

@@ -6,8 +6,8 @@ use std::{io, os::fd::BorrowedFd};
 use crate::{
     frame::{Arena, Lent, Selection},
     port::{
-        KernelDrops, Port, Rx, Sent, Tx, macvtap::Macvtap, packet::Packet, pcap::Pcap,
-        socket::Socket, stream::Stream, tap::Tap, vde::VdePort,
+        KernelDrops, Port, Rx, Sent, Tx, leg::LegPort, macvtap::Macvtap, packet::Packet,
+        pcap::Pcap, socket::Socket, stream::Stream, tap::Tap, vde::VdePort,
     },
 };
 
@@ -128,4 +128,6 @@ kinds! {
     Vde(VdePort),
     /// Captures.
     Pcap(Pcap),
+    /// The foot of a router.
+    Leg(LegPort),
 }

@@ -8,6 +8,7 @@
 
 pub mod any;
 pub mod datagram;
+pub mod leg;
 pub mod macvtap;
 pub mod memory;
 pub mod packet;
