@@ -57,6 +57,8 @@ pub enum Error {
     TooBig(usize),
     /// No hops were left.
     TimeExceeded,
+    /// The neighbour to whom it would go does not answer.
+    NoAnswer,
 }
 
 impl Error {
@@ -65,7 +67,7 @@ impl Error {
     fn v4(self) -> (u8, u8, u32) {
         match self {
             Error::NoRoute => (kind::UNREACHABLE, 0, 0),
-            Error::Unreachable => (kind::UNREACHABLE, 1, 0),
+            Error::Unreachable | Error::NoAnswer => (kind::UNREACHABLE, 1, 0),
             Error::Prohibited => (kind::UNREACHABLE, 13, 0),
             Error::TooBig(mtu) => (kind::UNREACHABLE, 4, mtu.min(0xffff) as u32),
             Error::TimeExceeded => (kind::TIME_EXCEEDED, 0, 0),
@@ -78,6 +80,7 @@ impl Error {
         match self {
             Error::NoRoute | Error::Unreachable => (kind::UNREACHABLE_V6, 0, 0),
             Error::Prohibited => (kind::UNREACHABLE_V6, 1, 0),
+            Error::NoAnswer => (kind::UNREACHABLE_V6, 3, 0),
             Error::TooBig(mtu) => (kind::PACKET_TOO_BIG, 0, mtu as u32),
             Error::TimeExceeded => (kind::TIME_EXCEEDED_V6, 0, 0),
         }

@@ -58,5 +58,6 @@ pub mod neighbour;
 pub mod packet;
 pub mod prefix;
 pub mod route;
+pub mod slow;
 pub mod stats;
 pub mod tables;

@@ -90,6 +90,8 @@ reasons! {
     TooBig = "too_big",
     /// To be fragmented, but there was no room for the fragments.
     NoRoom = "no_room",
+    /// The neighbour to whom it would go does not answer.
+    NoAnswer = "no_answer",
     /// An echo request for the router itself whose checksum is wrong.
     EchoChecksum = "echo_checksum",
 }

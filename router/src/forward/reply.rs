@@ -6,6 +6,7 @@ use super::{Arrival, Emit, Header, Hop, Router, Verdict};
 use crate::{
     icmp::{self, Error},
     limit::Tick,
+    packet::{Ipv4, Ipv6},
     route::{Leg, LegId},
     stats::Reason,
     tables::{Target, is_link_local},
@@ -56,6 +57,25 @@ impl Router {
         }
         self.stats.icmp_sent += 1;
         Verdict::Reply { hop, to, reason: Some(reason) }
+    }
+
+    /// A packet was to go on, but nobody answers at its next hop: its sender is told (RFC 1812,
+    /// section 5.2.7.1; RFC 4443, section 3.1, code 3). It has been counted as forwarded.
+    pub fn no_answer(&mut self, arrival: &Arrival<'_>, now: Tick, emit: &mut impl Emit) -> Verdict {
+        let octets = &*arrival.octets;
+        let header = match octets.first().map(|first| first >> 4) {
+            Some(6) => {
+                Ipv6::parse(octets).and_then(|packet| Ok(Header::V6(packet, packet.upper(octets)?)))
+            }
+            _ => Ipv4::parse(octets).map(Header::V4),
+        };
+        let header = match header {
+            Ok(header) => header,
+            Err(reason) => return Verdict::Drop(reason),
+        };
+        self.stats.forwarded = self.stats.forwarded.saturating_sub(1);
+        self.stats.drop(Reason::NoAnswer);
+        self.refuse(arrival, &header, (Reason::NoAnswer, Error::NoAnswer), now, emit)
     }
 
     /// Answers an echo request, at once if that is easy: if not, the slow path shall.

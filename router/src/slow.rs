@@ -1,0 +1,444 @@
+//! The slow path: a whole router, behind the workers that are its fast path. It gets the frames
+//! that no worker could send on at once, and all that is said to the router itself. It has no
+//! hands either: frames and the time go in, frames come out by a [`Wire`].
+//!
+//! ```text
+//! ARP, neighbour discovery          neighbour.rs   who is where, and are we unique
+//! a packet that goes on             forward.rs     then neighbour.rs, which holds it if it must
+//! a packet for the router itself    own            echo was answered by forward.rs
+//! ```
+
+mod held;
+
+use std::sync::Arc;
+
+use crate::{
+    forward::{Arrival, Emit, Hop, Router, Verdict},
+    limit::Tick,
+    link::{Event, LinkAddress, Post, ethertype},
+    neighbour::{Link, Neighbours, resolved::Resolved},
+    packet::{IPV6_HEADER_LEN, PacketMeta, protocol},
+    route::LegId,
+    stats::Reason,
+    tables::Tables,
+};
+use held::Held;
+
+/// Packets that the router makes of one: fragments of the largest, on the smallest link of IPv6.
+const MADE_MAX: usize = 64;
+/// Hops of messages that no router lets pass (RFC 4861, section 7.1).
+const HOP_LIMIT_LINK: u8 = 255;
+/// Types of ICMPv6 for the link alone: solicitations, advertisements and redirects of RFC 4861.
+const DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
+
+/// How the slow path says something. Its caller supplies it.
+pub trait Wire {
+    /// A packet for the link of this leg, from the leg's own link-layer address. `lead` is what the
+    /// caller gave along with the packet; empty: the router itself has made it, and it is complete.
+    fn send(&mut self, leg: LegId, lead: &[u8], to: LinkAddress, kind: u16, packet: &[u8]);
+
+    /// Something that a person wants to hear of.
+    fn event(&mut self, event: Event);
+}
+
+/// A frame that came by a leg.
+#[derive(Debug)]
+pub struct Heard<'a> {
+    /// By which.
+    pub leg: LegId,
+    /// From whom on the link.
+    pub from: LinkAddress,
+    /// What the payload is: see [`ethertype`].
+    pub kind: u16,
+    /// What goes along with it if it goes on: [`LEAD_MAX`](held::LEAD_MAX) octets at the most.
+    pub lead: &'a [u8],
+    /// The payload. It may be written to.
+    pub payload: &'a mut [u8],
+    /// What else is known of it.
+    pub meta: PacketMeta,
+}
+
+/// What the caller has to do about a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing.
+    Done,
+    /// To complete its checksum, cut it, and come again with each part. It is unchanged.
+    Finish,
+}
+
+/// The slow path.
+pub struct Slow {
+    router: Router,
+    neighbours: Neighbours,
+    made: Made,
+    /// Packets whose neighbour does not answer.
+    failed: Vec<(Hop, Box<[u8]>)>,
+}
+
+impl Slow {
+    /// A router on these links, one for each leg of the tables. The seed is a secret.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many links as legs.
+    pub fn new(tables: Arc<Tables>, links: Vec<Link>, seed: u64) -> Slow {
+        assert_eq!(tables.legs().len(), links.len(), "a link for each leg");
+        Slow {
+            router: Router::new(tables, seed),
+            neighbours: Neighbours::new(links, seed),
+            made: Made::default(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// Goes on with other tables and links; see [`Neighbours::swap`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Slow::new`].
+    pub fn swap(&mut self, tables: Arc<Tables>, links: Vec<Link>) {
+        assert_eq!(tables.legs().len(), links.len(), "a link for each leg");
+        self.router.swap(tables);
+        self.neighbours.swap(links);
+    }
+
+    /// Does with a frame what is to be done.
+    pub fn hear(&mut self, heard: Heard<'_>, now: Tick, wire: &mut impl Wire) -> Outcome {
+        let Heard { leg, from, kind, payload, .. } = &heard;
+        let mut saying = Saying { wire, failed: &mut self.failed };
+        match *kind {
+            ethertype::ARP => self.neighbours.arp(*leg, payload, now, &mut saying),
+            ethertype::IPV6 if is_discovery(payload) => {
+                self.neighbours.ndp(*leg, *from, payload, now, &mut saying);
+            }
+            ethertype::IPV4 | ethertype::IPV6 => return self.packet(heard, now, wire),
+            // No other protocol has a business with a router of IP.
+            _ => {}
+        }
+        self.tell_failed(now, wire);
+        Outcome::Done
+    }
+
+    /// A packet goes on, or is answered.
+    fn packet(&mut self, heard: Heard<'_>, now: Tick, wire: &mut impl Wire) -> Outcome {
+        let Heard { leg, lead, payload, meta, .. } = heard;
+        let place = self.router.place(payload);
+        let mut arrival = Arrival { octets: payload, leg, meta };
+        self.made.0.clear();
+        match self.router.decide(&mut arrival, place, now, &mut self.made) {
+            Verdict::Forward { hop, len, .. } => {
+                let held = Held { came: Some(leg), lead, packet: &payload[..len] };
+                self.give(hop, held.emit(), now, wire);
+            }
+            Verdict::Reply { hop, .. } => self.give_made(hop, None, now, wire),
+            Verdict::Fragments { hop, .. } => self.give_made(hop, Some(leg), now, wire),
+            Verdict::Finish => return Outcome::Finish,
+            Verdict::Resolve(_) => unreachable!("this router knows everybody"),
+            // To its own addresses only questions come that are answered elsewhere, or by none.
+            Verdict::Local | Verdict::Drop(_) => {}
+        }
+        self.tell_failed(now, wire);
+        Outcome::Done
+    }
+
+    /// What was made goes on.
+    fn give_made(&mut self, hop: Hop, came: Option<LegId>, now: Tick, wire: &mut impl Wire) {
+        for packet in std::mem::take(&mut self.made.0) {
+            self.give(hop, Held { came, lead: &[], packet: &packet }.emit(), now, wire);
+        }
+    }
+
+    /// A packet goes to a neighbour as soon as it is known where that is.
+    fn give(&mut self, hop: Hop, held: Box<[u8]>, now: Tick, wire: &mut impl Wire) {
+        let mut saying = Saying { wire, failed: &mut self.failed };
+        self.neighbours.need(hop, held, now, &mut saying);
+    }
+
+    /// Tells senders that nobody answers. What is said of a packet may itself fail: that is told
+    /// to nobody.
+    fn tell_failed(&mut self, now: Tick, wire: &mut impl Wire) {
+        while let Some((_, held)) = self.failed.pop() {
+            let Some(mut held) = Held::parse(held) else { continue };
+            // It may have left since.
+            let there = |leg: &LegId| leg.index() < self.router.tables().legs().len();
+            let Some(leg) = held.came().filter(there) else { continue };
+            let packet = held.packet_mut();
+            let meta = PacketMeta::of(packet);
+            self.made.0.clear();
+            let arrival = Arrival { octets: packet, leg, meta };
+            let verdict = self.router.no_answer(&arrival, now, &mut self.made);
+            if let Verdict::Reply { hop, reason: Some(Reason::NoAnswer), .. } = verdict {
+                self.give_made(hop, None, now, wire);
+            }
+        }
+    }
+
+    /// Timers. To be called each tick.
+    pub fn tick(&mut self, now: Tick, wire: &mut impl Wire) {
+        let mut saying = Saying { wire, failed: &mut self.failed };
+        self.neighbours.tick(now, &mut saying);
+        self.tell_failed(now, wire);
+    }
+
+    /// A worker sent to a neighbour that is stale.
+    pub fn used(&mut self, hop: Hop, now: Tick) {
+        self.neighbours.used(hop, now);
+    }
+
+    /// What workers are to know of neighbours, if it changed since the last call.
+    pub fn resolved(&mut self) -> Option<Arc<Resolved>> {
+        self.neighbours.resolved()
+    }
+
+    /// The neighbours, to be shown and changed.
+    pub fn neighbours(&mut self) -> &mut Neighbours {
+        &mut self.neighbours
+    }
+
+    /// What became of packets here.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+}
+
+/// Whether a packet is a message of neighbour discovery. They have no extension headers but those
+/// that nobody sends: what has some is looked at as any packet for the router.
+fn is_discovery(packet: &[u8]) -> bool {
+    let kind = packet.get(IPV6_HEADER_LEN);
+    packet.get(6) == Some(&protocol::ICMPV6)
+        && packet.get(7) == Some(&HOP_LIMIT_LINK)
+        && kind.is_some_and(|kind| DISCOVERY.contains(kind))
+}
+
+/// What neighbours have to say, between them and the wire.
+struct Saying<'a, W> {
+    wire: &'a mut W,
+    failed: &'a mut Vec<(Hop, Box<[u8]>)>,
+}
+
+impl<W: Wire> Post for Saying<'_, W> {
+    fn send(&mut self, leg: LegId, to: LinkAddress, kind: u16, payload: &[u8]) {
+        self.wire.send(leg, &[], to, kind, payload);
+    }
+
+    fn release(&mut self, hop: Hop, to: LinkAddress, held: Box<[u8]>) {
+        let Some(mut held) = Held::parse(held) else { return };
+        let lead = held.lead().to_vec();
+        let packet = held.packet_mut();
+        let kind = if packet[0] >> 4 == 6 { ethertype::IPV6 } else { ethertype::IPV4 };
+        self.wire.send(hop.leg, &lead, to, kind, packet);
+    }
+
+    fn fail(&mut self, hop: Hop, held: Box<[u8]>) {
+        self.failed.push((hop, held));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.wire.event(event);
+    }
+}
+
+/// Packets that the router makes.
+#[derive(Default)]
+struct Made(Vec<Vec<u8>>);
+
+impl Emit for Made {
+    fn room(&mut self, octets: usize) -> Option<&mut [u8]> {
+        if self.0.len() == MADE_MAX {
+            return None;
+        }
+        self.0.push(vec![0; octets]);
+        self.0.last_mut().map(Vec::as_mut_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        forward::sample::{ipv4, ipv6},
+        packet::{Ipv4, Ipv6, checksum_icmpv6},
+        route::Leg,
+    };
+
+    const OWN: [LinkAddress; 2] =
+        [LinkAddress([2, 0, 0, 0, 1, 0]), LinkAddress([2, 0, 0, 0, 1, 1])];
+    const HOST: LinkAddress = LinkAddress([2, 0, 0, 0, 0, 9]);
+    const LEAD: [u8; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+
+    /// What was said, each as leg, lead, to whom, kind and packet.
+    #[derive(Default)]
+    struct Said(Vec<(u16, Vec<u8>, LinkAddress, u16, Vec<u8>)>);
+
+    impl Wire for Said {
+        fn send(&mut self, leg: LegId, lead: &[u8], to: LinkAddress, kind: u16, packet: &[u8]) {
+            self.0.push((leg.0, lead.to_vec(), to, kind, packet.to_vec()));
+        }
+
+        fn event(&mut self, _: Event) {}
+    }
+
+    impl Said {
+        /// The packets of this kind on a leg, taken.
+        fn take(&mut self, leg: u16, kind: u16) -> Vec<(Vec<u8>, LinkAddress, Vec<u8>)> {
+            let is_it = |said: &mut (u16, Vec<u8>, LinkAddress, u16, Vec<u8>)| {
+                said.0 == leg && said.3 == kind
+            };
+            self.0
+                .extract_if(.., is_it)
+                .map(|(_, lead, to, _, packet)| (lead, to, packet))
+                .collect()
+        }
+    }
+
+    struct Lab {
+        slow: Slow,
+        said: Said,
+        now: u32,
+    }
+
+    /// 10.0.0.1 and fd00::1 on leg 0, 10.1.0.1 and fd00:1::1 on leg 1; announced and unique.
+    fn lab() -> Lab {
+        let link = |own, addresses: [&str; 2]| {
+            Link::new(own, addresses.iter().map(|text| text.parse().unwrap()).collect())
+        };
+        let links = vec![
+            link(OWN[0], ["10.0.0.1/24", "fd00::1/64"]),
+            link(OWN[1], ["10.1.0.1/24", "fd00:1::1/64"]),
+        ];
+        let legs = links.iter().map(|link| Leg::new(link.own(), 1500)).collect();
+        let tables = Arc::new(Tables::build(legs, &[]).unwrap());
+        let mut lab = Lab { slow: Slow::new(tables, links, 3), said: Said::default(), now: 0 };
+        lab.ticks(100);
+        lab.said.0.clear();
+        lab
+    }
+
+    impl Lab {
+        fn ticks(&mut self, ticks: u32) {
+            for _ in 0..ticks {
+                self.now += 1;
+                self.slow.tick(Tick(self.now), &mut self.said);
+            }
+        }
+
+        fn hear(&mut self, leg: u16, kind: u16, payload: &[u8], largest: usize) -> Outcome {
+            let meta = PacketMeta { largest, complete: true, group: false };
+            let payload = &mut payload.to_vec();
+            let heard = Heard { leg: LegId(leg), from: HOST, kind, lead: &LEAD, payload, meta };
+            self.slow.hear(heard, Tick(self.now), &mut self.said)
+        }
+
+        fn packet(&mut self, leg: u16, packet: &[u8]) -> Outcome {
+            let kind = if packet[0] >> 4 == 6 { ethertype::IPV6 } else { ethertype::IPV4 };
+            self.hear(leg, kind, packet, packet.len())
+        }
+    }
+
+    /// ARP: HOST has 10.1.0.2, and says so to the router.
+    fn arp_reply() -> Vec<u8> {
+        let head = [0, 1, 8, 0, 6, 4, 0, 2];
+        [&head[..], &HOST.0, &[10, 1, 0, 2], &OWN[1].0, &[10, 1, 0, 1]].concat()
+    }
+
+    #[test]
+    fn packet_waits_for_arp_and_goes_on_with_its_lead() {
+        let mut lab = lab();
+        let packet = ipv4("10.0.0.2", "10.1.0.2", 64, 17, &[1; 30]);
+        assert_eq!(lab.packet(0, &packet), Outcome::Done);
+        let asked = lab.said.take(1, ethertype::ARP);
+        assert_eq!(asked.len(), 1);
+        assert_eq!((asked[0].1, &asked[0].2[24..28]), (LinkAddress::BROADCAST, &[10, 1, 0, 2][..]));
+        assert!(lab.said.0.is_empty());
+        lab.hear(1, ethertype::ARP, &arp_reply(), 28);
+        let sent = lab.said.take(1, ethertype::IPV4);
+        let (lead, to, octets) = &sent[0];
+        assert_eq!((&lead[..], *to, sent.len()), (&LEAD[..], HOST, 1));
+        assert_eq!(Ipv4::parse(octets).unwrap().ttl, 63);
+        let known = lab.slow.resolved().unwrap();
+        let hop = Hop { leg: LegId(1), address: "10.1.0.2".parse().unwrap() };
+        assert_eq!(known.get(hop).map(|known| known.to), Some(HOST));
+        // Now at once.
+        lab.packet(0, &packet);
+        assert_eq!(lab.said.take(1, ethertype::IPV4).len(), 1);
+    }
+
+    #[test]
+    fn sender_is_told_that_nobody_answers() {
+        for (packet, expected) in [
+            (ipv4("10.0.0.2", "10.1.0.7", 64, 17, &[1; 30]), [3, 1]),
+            (ipv6("fd00::2", "fd00:1::7", 64, 17, &[1; 30]), [1, 3]),
+        ] {
+            let mut lab = lab();
+            lab.packet(0, &packet);
+            let six = packet[0] >> 4 == 6;
+            let kind = if six { ethertype::IPV6 } else { ethertype::IPV4 };
+            // The way back is known when the sender was asked for and has answered.
+            let told = (0..100).find_map(|_| {
+                lab.ticks(1);
+                let asked = lab.said.take(0, if six { kind } else { ethertype::ARP });
+                (!asked.is_empty()).then_some(asked)
+            });
+            assert!(told.is_some(), "the sender is asked for: the error goes to him");
+            let sender = Hop {
+                leg: LegId(0),
+                address: if six { "fd00::2".parse() } else { "10.0.0.2".parse() }.unwrap(),
+            };
+            lab.slow.neighbours().add_static(sender, HOST).unwrap();
+            lab.packet(0, &packet);
+            lab.ticks(100);
+            let told = lab.said.take(0, kind);
+            let at = if six { 40 } else { 20 };
+            let errors: Vec<_> = told.iter().filter(|(_, to, _)| *to == HOST).collect();
+            assert!(!errors.is_empty());
+            assert!(
+                errors
+                    .iter()
+                    .all(|(lead, _, octets)| lead.is_empty() && octets[at..at + 2] == expected)
+            );
+            assert!(lab.slow.router().stats().dropped(Reason::NoAnswer) >= 1);
+        }
+    }
+
+    #[test]
+    fn echo_is_answered_on_the_way_that_the_question_came() {
+        let mut lab = lab();
+        let mut question = ipv6("fd00::2", "fd00:1::1", 64, 58, b"\x80\0\0\0\0\x01\0\x02ping");
+        let packet = Ipv6::parse(&question).unwrap();
+        let check = checksum_icmpv6(packet.source, packet.destination, &question[40..]);
+        question[42..44].copy_from_slice(&check.to_be_bytes());
+        let sender = Hop { leg: LegId(0), address: "fd00::2".parse().unwrap() };
+        lab.slow.neighbours().add_static(sender, HOST).unwrap();
+        lab.packet(0, &question);
+        let sent = lab.said.take(0, ethertype::IPV6);
+        assert_eq!((sent.len(), sent[0].2[40]), (1, 129));
+    }
+
+    #[test]
+    fn large_packet_is_finished_first_and_then_fragmented() {
+        let mut lab = lab();
+        let hop = Hop { leg: LegId(1), address: "10.1.0.2".parse().unwrap() };
+        lab.slow.neighbours().add_static(hop, HOST).unwrap();
+        let packet = ipv4("10.0.0.2", "10.1.0.2", 64, 17, &[1; 3000]);
+        assert_eq!(lab.hear(0, ethertype::IPV4, &packet, 1600), Outcome::Finish);
+        assert!(lab.said.0.is_empty());
+        assert_eq!(lab.packet(0, &packet), Outcome::Done);
+        let sent = lab.said.take(1, ethertype::IPV4);
+        assert_eq!(sent.len(), 3);
+        assert!(sent.iter().all(|(lead, _, octets)| lead.is_empty() && octets.len() <= 1500));
+    }
+
+    #[test]
+    fn nonsense_of_any_kind_is_borne() {
+        let mut lab = lab();
+        for kind in [ethertype::ARP, ethertype::IPV4, ethertype::IPV6, 0x88cc] {
+            for len in 0..64 {
+                for octet in [0, 0x45, 0x60, 0xff] {
+                    lab.hear(0, kind, &vec![octet; len], len);
+                }
+            }
+        }
+        assert!(lab.said.0.is_empty());
+    }
+}
