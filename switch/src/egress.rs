@@ -21,6 +21,8 @@ use crate::{
     stats::{PortCounters, PortStats},
 };
 
+#[cfg(feature = "router")]
+pub(crate) use finish::complete;
 pub(crate) use outlet::Outlet;
 
 /// The sending halves, and for each the frames of this turn that leave by it.

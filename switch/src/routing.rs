@@ -12,8 +12,11 @@
 //! known yet, for the router itself, to be cut first, or no packet at all.
 
 mod cross;
+mod legs;
+mod slow;
 
 pub(crate) use cross::Crossing;
+pub use legs::{LegConfig, Legs, RouteError};
 
 use std::sync::Arc;
 

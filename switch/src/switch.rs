@@ -406,6 +406,11 @@ impl<P: Port> Handle<P> {
         Some(&self.ports.get(port.index())?.as_ref()?.name)
     }
 
+    /// Since when it counts time.
+    pub fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
     /// The time by the switch's own clock.
     pub fn now(&self) -> Tick {
         Tick::from_duration(self.epoch.elapsed())

@@ -177,7 +177,7 @@ fn fill(arena: &mut Arena, mut write: impl FnMut(&mut [u8]) -> Option<usize>) ->
 }
 
 /// Writes a copy of a frame whose checksum is completed. `None`: its header lies.
-fn complete(frame: Frame<'_>, room: &mut [u8]) -> Option<usize> {
+pub(crate) fn complete(frame: Frame<'_>, room: &mut [u8]) -> Option<usize> {
     let (octets, offload) = (frame.octets(), frame.offload());
     let copy = room.get_mut(..VNET_HEADER_LEN + octets.len())?;
     copy[..VNET_HEADER_LEN].copy_from_slice(&Offload::NONE.emit());

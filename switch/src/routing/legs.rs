@@ -1,0 +1,213 @@
+//! The legs of a switch: what the control plane holds of its router. It plugs them in, starts the
+//! slow path behind them, and changes all of it while packets go on.
+
+use std::{io, sync::Arc};
+
+use crossbeam_channel::Receiver;
+use uswitch_router::{
+    forward::Hop,
+    link::{Event, LinkAddress},
+    neighbour::{Link, Neighbour, NeighbourFault, resolved::Resolved},
+    route::{Fault, Leg, LegId, Route},
+    slow::Slow,
+    stats::Stats,
+    tables::Tables,
+};
+
+use super::{
+    Foot, Routes,
+    slow::{End, SlowPath, Swap},
+};
+use crate::{
+    bridge::Ingress,
+    frame::Mac,
+    port::{
+        Port, PortId,
+        leg::{LegPort, leg_pair},
+    },
+    switch::{Handle, PortConfig},
+};
+
+/// What a leg is to be like.
+#[derive(Clone, Debug)]
+pub struct LegConfig {
+    /// The port that it is: name and bridge.
+    pub port: PortConfig,
+    /// What it is on its link. Its own address is the leg's, and no other leg's.
+    pub link: Link,
+    /// What it is to the router; the addresses are those of the link.
+    pub leg: Leg,
+}
+
+impl LegConfig {
+    fn own(&self) -> Mac {
+        Mac::new(self.link.own.0)
+    }
+
+    /// Whether the port of one is good for the other.
+    fn is_alike(&self, other: &LegConfig) -> bool {
+        self.port == other.port && self.link.own == other.link.own
+    }
+}
+
+/// Why legs and routes cannot be.
+#[derive(Debug)]
+pub enum RouteError {
+    /// They do not fit together.
+    Faults(Vec<Fault>),
+    /// What the system said when this leg was plugged in.
+    System(String, io::Error),
+    /// The slow path has died: our mistake, and it left a panic.
+    Died,
+}
+
+/// The legs, and the slow path behind them.
+pub struct Legs {
+    slow: SlowPath,
+    /// By number.
+    placed: Vec<(LegConfig, PortId)>,
+    tables: Arc<Tables>,
+    generation: u64,
+}
+
+impl Legs {
+    /// A router without legs.
+    ///
+    /// # Errors
+    ///
+    /// What the system said to a new thread.
+    pub fn start<P: Port>(handle: &Handle<P>) -> io::Result<Legs> {
+        let slow = SlowPath::start(handle.teller(), handle.epoch())?;
+        let tables = Tables::build(Vec::new(), &[]).expect("nothing, in which nothing is wrong");
+        Ok(Legs { slow, placed: Vec::new(), tables: Arc::new(tables), generation: 0 })
+    }
+
+    /// From now on there are these legs and routes. A leg that was there stays as it is, and keeps
+    /// its neighbours if its number is the same.
+    ///
+    /// # Errors
+    ///
+    /// Why not; then nothing has changed.
+    pub fn apply<P: Port + From<LegPort>>(
+        &mut self,
+        handle: &mut Handle<P>,
+        configs: Vec<LegConfig>,
+        routes: &[Route],
+    ) -> Result<(), RouteError> {
+        let leg = |config: &LegConfig| Leg { addresses: config.link.own(), ..config.leg.clone() };
+        let tables = Tables::build(configs.iter().map(leg).collect(), routes);
+        let tables = Arc::new(tables.map_err(RouteError::Faults)?);
+        let (placed, ends) = self.place(handle, configs)?;
+        self.generation += 1;
+        let links = placed.iter().map(|(config, _)| config.link.clone()).collect();
+        let generation = self.generation;
+        let swap = |done| Swap { generation, tables: tables.clone(), links, ends, done };
+        let neighbours = self.slow.swap(swap).ok_or(RouteError::Died)?;
+        let gone = std::mem::replace(&mut self.placed, placed);
+        self.tables = tables;
+        self.route(handle, neighbours);
+        for (_, port) in gone {
+            if !self.placed.iter().any(|(_, kept)| *kept == port) {
+                handle.remove(port);
+            }
+        }
+        Ok(())
+    }
+
+    /// Plugs in the legs that are new, all or none.
+    fn place<P: Port + From<LegPort>>(
+        &self,
+        handle: &mut Handle<P>,
+        configs: Vec<LegConfig>,
+    ) -> Result<(Vec<(LegConfig, PortId)>, Vec<End>), RouteError> {
+        let (mut placed, mut ends, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        for config in configs {
+            let before = self
+                .placed
+                .iter()
+                .position(|(other, port)| other.is_alike(&config) && handle.name(*port).is_some());
+            let (port, end) = match before {
+                Some(index) => (self.placed[index].1, End::There(LegId(index as u16))),
+                None => {
+                    let pair = leg_pair(config.own()).and_then(|(near, far)| {
+                        let port = handle.add_leg(config.port.clone(), config.own(), near.into());
+                        Ok((port?, End::New(far)))
+                    });
+                    match pair {
+                        Ok(pair) => {
+                            new.push(pair.0);
+                            pair
+                        }
+                        Err(error) => {
+                            new.into_iter().for_each(|port| drop(handle.remove(port)));
+                            return Err(RouteError::System(config.port.name, error));
+                        }
+                    }
+                }
+            };
+            placed.push((config, port));
+            ends.push(end);
+        }
+        Ok((placed, ends))
+    }
+
+    /// Tells all workers.
+    fn route<P: Port>(&self, handle: &mut Handle<P>, neighbours: Arc<Resolved>) {
+        let foot = |(config, port): &(LegConfig, PortId)| {
+            let ingress = Ingress { port: *port, bridge: config.port.bridge };
+            // A port that has been lost is nobody's foot, whoever has its number.
+            handle.name(*port).map(|_| Foot { ingress, own: config.own() })
+        };
+        let feet = self.placed.iter().map(foot).collect();
+        let (generation, tables) = (self.generation, self.tables.clone());
+        let used = self.slow.used.clone();
+        handle.route(Routes { generation, tables, feet, neighbours, used });
+    }
+
+    /// The legs, by number, each with its port.
+    pub fn iter(&self) -> impl Iterator<Item = (&LegConfig, PortId)> {
+        self.placed.iter().map(|(config, port)| (config, *port))
+    }
+
+    /// The tables by which packets are routed.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// All neighbours. `None`: there is no router yet.
+    pub fn neighbours(&self) -> Option<Vec<Neighbour>> {
+        self.slow.ask(|slow| slow.neighbours().iter().collect())
+    }
+
+    /// Enters a neighbour that stays until it is removed.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn add_neighbour(&self, hop: Hop, to: LinkAddress) -> Result<(), NeighbourFault> {
+        let added = self.slow.ask(move |slow| slow.neighbours().add_static(hop, to));
+        added.unwrap_or(Err(NeighbourFault::NoLeg(hop.leg)))
+    }
+
+    /// Forgets a neighbour, whoever entered it. `false`: it was not known.
+    pub fn remove_neighbour(&self, hop: Hop) -> bool {
+        self.slow.ask(move |slow| slow.neighbours().remove(hop)).unwrap_or(false)
+    }
+
+    /// Forgets all that was learned on a leg, or on all, and says how many that were.
+    pub fn flush_neighbours(&self, leg: Option<LegId>) -> usize {
+        self.slow.ask(move |slow| slow.neighbours().flush(leg)).unwrap_or(0)
+    }
+
+    /// What became of packets: on each worker, and last in the slow path. What a worker counts as
+    /// local, unresolved or unfinished the slow path counts again.
+    pub fn stats<P: Port>(&self, handle: &Handle<P>) -> Vec<Stats> {
+        let slow = self.slow.ask(|slow: &mut Slow| *slow.router().stats());
+        handle.routed().into_iter().chain(slow).collect()
+    }
+
+    /// What happens on the links, for a person or a log.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.slow.events
+    }
+}
