@@ -61,11 +61,14 @@ pub enum RouteError {
     Died,
 }
 
+/// A leg and the port that it is.
+type Placed = (LegConfig, PortId);
+
 /// The legs, and the slow path behind them.
 pub struct Legs {
     slow: SlowPath,
     /// By number.
-    placed: Vec<(LegConfig, PortId)>,
+    placed: Vec<Placed>,
     tables: Arc<Tables>,
     generation: u64,
 }
@@ -119,7 +122,7 @@ impl Legs {
         &self,
         handle: &mut Handle<P>,
         configs: Vec<LegConfig>,
-    ) -> Result<(Vec<(LegConfig, PortId)>, Vec<End>), RouteError> {
+    ) -> Result<(Vec<Placed>, Vec<End>), RouteError> {
         let (mut placed, mut ends, mut new) = (Vec::new(), Vec::new(), Vec::new());
         for config in configs {
             let before = self
@@ -153,7 +156,7 @@ impl Legs {
 
     /// Tells all workers.
     fn route<P: Port>(&self, handle: &mut Handle<P>, neighbours: Arc<Resolved>) {
-        let foot = |(config, port): &(LegConfig, PortId)| {
+        let foot = |(config, port): &Placed| {
             let ingress = Ingress { port: *port, bridge: config.port.bridge };
             // A port that has been lost is nobody's foot, whoever has its number.
             handle.name(*port).map(|_| Foot { ingress, own: config.own() })

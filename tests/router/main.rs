@@ -1,0 +1,5 @@
+//! The router between real hosts: bridges of one switch, hosts in namespaces behind their TAPs,
+//! and what hosts really say. Needs root.
+
+mod lab;
+mod traffic;
