@@ -25,7 +25,7 @@ pub use faults::{About, Faults};
 pub use fields::{DEVICE_NAME_MAX, Setting};
 pub use kinds::{
     COMMON, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
-    QUEUES_RANGE, Side, StreamSpec, TapSpec, UdpSpec, VdeSpec, VethSpec,
+    QUEUES_RANGE, Side, StreamSpec, TUN, TUN_REFUSED, TapSpec, TunSpec, UdpSpec, VdeSpec, VethSpec,
 };
 pub use plan::{Action, can_be_set, in_the_way, plan};
 pub use spec::{MTU_RANGE, PORT_NAME_MAX, PortSpec};

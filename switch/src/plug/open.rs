@@ -79,6 +79,7 @@ pub(super) fn open(
         PortKind::Udp(udp) => opening.udp(udp),
         PortKind::Vde(vde) => opening.vde(vde),
         PortKind::Pcap(pcap) => opening.pcap(pcap),
+        PortKind::Tun(_) => Err("nobody can open a TUN yet".to_owned()),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod pcap;
 pub mod socket;
 pub mod stream;
 pub mod tap;
+pub mod tun;
 pub mod unix;
 pub mod vde;
 mod vnet;

@@ -6,11 +6,11 @@ use netlab::Prefix;
 
 use super::{
     BRIDGE_DEFAULT, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
-    PortSpec, Side, StreamSpec, TapSpec, Topology, UdpSpec, VdeSpec, VethSpec,
+    PortSpec, Side, StreamSpec, TUN, TapSpec, Topology, TunSpec, UdpSpec, VdeSpec, VethSpec,
 };
 use crate::{
     bridge::GroupForward,
-    port::pcap::Speed,
+    port::{pcap::Speed, tun::TUN_LEG},
     switch::{BusyPoll, SwitchConfig},
 };
 
@@ -26,7 +26,8 @@ impl PortSpec {
     pub fn emit(&self) -> (&'static Kind, Vec<String>, Options) {
         let PortSpec { name, quota, bridge, netns, mtu, kind } = self;
         let (row, words, mut options) = kind.emit();
-        let row = KINDS.iter().find(|kind| kind.name == row).expect("a row for each kind");
+        let row =
+            KINDS.iter().chain([&TUN]).find(|kind| kind.name == row).expect("a row for each kind");
         option(&mut options, "netns", netns.as_ref());
         option(&mut options, "mtu", mtu.as_ref());
         option(&mut options, "name", (*name != kind.name()).then_some(name));
@@ -112,6 +113,13 @@ impl PortKind {
                 options.extend(addresses.iter().map(address));
                 option(&mut options, "mac", mac.as_ref());
                 ("host", vec![device.clone()])
+            }
+            PortKind::Tun(TunSpec { device, host, leg, queues, persist }) => {
+                options.extend(host.iter().map(|host| ("host", host.to_string())));
+                option(&mut options, "leg", (*leg != TUN_LEG).then_some(leg));
+                option(&mut options, "queues", (*queues > 1).then_some(queues));
+                option(&mut options, "persist", persist.map(on_off));
+                ("tun", vec![device.clone()])
             }
             PortKind::Stream(StreamSpec { path, connect }) => {
                 option(&mut options, "connect", connect.then_some("on"));

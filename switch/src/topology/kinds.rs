@@ -10,6 +10,10 @@ use std::{
 
 use netlab::{MacvlanMode, Prefix};
 
+mod tun;
+
+pub use tun::{TUN, TUN_REFUSED, TunSpec};
+
 use super::{
     fields::{Fields, Setting, check_device, parse_mac},
     number,
@@ -196,6 +200,8 @@ pub enum PortKind {
     Vde(VdeSpec),
     /// Captures.
     Pcap(PcapSpec),
+    /// A TUN.
+    Tun(TunSpec),
 }
 
 impl PortKind {
@@ -221,7 +227,8 @@ impl PortKind {
             | PortKind::Macvtap(MacvlanSpec { device, .. })
             | PortKind::Macvlan(MacvlanSpec { device, .. })
             | PortKind::Veth(VethSpec { device, .. })
-            | PortKind::Host(HostSpec { device, .. }) => Some(device),
+            | PortKind::Host(HostSpec { device, .. })
+            | PortKind::Tun(TunSpec { device, .. }) => Some(device),
             _ => None,
         }
     }
@@ -232,6 +239,7 @@ impl PortKind {
             PortKind::Stream(StreamSpec { connect: false, .. }) => stream::CLIENTS_MAX,
             PortKind::Vde(_) => vde::CLIENTS_MAX,
             PortKind::Tap(tap) => usize::from(tap.queues),
+            PortKind::Tun(tun) => usize::from(tun.queues),
             _ => 1,
         }
     }

@@ -194,7 +194,7 @@ fn needs(spec: &PortSpec) -> Vec<(&str, String)> {
         PortKind::Vde(VdeSpec { folder }) => file(folder),
         PortKind::Udp(UdpSpec { local, .. }) => vec![(netns, local.to_string())],
         PortKind::Pcap(PcapSpec { output, .. }) => output.as_deref().map(file).unwrap_or_default(),
-        PortKind::Tap(_) | PortKind::Packet(_) | PortKind::Host(_) => {
+        PortKind::Tap(_) | PortKind::Packet(_) | PortKind::Host(_) | PortKind::Tun(_) => {
             spec.kind.device().map(|device| (netns, device.to_owned())).into_iter().collect()
         }
     }

@@ -13,7 +13,7 @@ use super::{
     About, Faults,
     bridges::{BRIDGE_DEFAULT, check_bridge},
     fields::{Fields, check_name},
-    kinds::{COMMON, KINDS, Kind, PortKind},
+    kinds::{COMMON, KINDS, Kind, PortKind, TUN, TUN_REFUSED},
     nearest, number,
 };
 
@@ -59,6 +59,7 @@ impl FromStr for PortSpec {
             let names = || KINDS.iter().map(|kind| kind.name);
             let list = names().collect::<Vec<_>>().join(", ");
             faults.push(match nearest(name, names()) {
+                _ if name == TUN.name => TUN_REFUSED.to_owned(),
                 Some(near) => format!("there is no kind of port `{name}`; did you mean `{near}`?"),
                 None => format!("there is no kind of port `{name}`; there are: {list}"),
             });

@@ -462,6 +462,7 @@ fn kind(kind: &PortKind) -> &'static str {
         PortKind::Udp(_) => "udp",
         PortKind::Vde(_) => "vde",
         PortKind::Pcap(_) => "pcap",
+        PortKind::Tun(_) => "tun",
     }
 }
 
