@@ -89,6 +89,31 @@ impl Offload {
         [self.flags, self.gso_kind, a, b, c, d, e, f, g, h]
     }
 
+    /// That of the same frame behind so many octets more: what is counted from its start moves.
+    /// `None`: a header cannot say where its checksum would begin.
+    #[inline]
+    pub fn behind(self, octets: u16) -> Option<Offload> {
+        let csum_start = match self.flags & NEEDS_CSUM {
+            0 => self.csum_start,
+            _ => self.csum_start.checked_add(octets)?,
+        };
+        // No hint stays none.
+        let more = if self.header_len == 0 { 0 } else { octets };
+        let header_len = self.header_len.saturating_add(more);
+        Some(Offload { csum_start, header_len, ..self })
+    }
+
+    /// That of the same frame without so many octets at its start. `None`: its checksum began
+    /// among those.
+    #[inline]
+    pub fn without(self, octets: u16) -> Option<Offload> {
+        let csum_start = match self.flags & NEEDS_CSUM {
+            0 => self.csum_start,
+            _ => self.csum_start.checked_sub(octets)?,
+        };
+        Some(Offload { csum_start, header_len: self.header_len.saturating_sub(octets), ..self })
+    }
+
     /// Whether nothing is left to be done: no checksum to complete, nothing to cut. What else the
     /// header may say (that the checksum was found valid, VIRTIO_NET_HDR_F_DATA_VALID) is a hint
     /// that the wire does not carry.
@@ -126,6 +151,29 @@ mod tests {
         assert_eq!(offload.csum_start, 34);
         assert_eq!(offload.emit(), octets);
         assert_eq!(Offload::NONE.emit(), [0; 10]);
+    }
+
+    #[test]
+    fn what_is_counted_from_the_start_moves_with_it_and_comes_back() {
+        let packet = Offload::parse(&[1, 1, 52, 0, 0xa8, 5, 20, 0, 16, 0]);
+        let frame = packet.behind(14).unwrap();
+        assert_eq!(frame.emit(), [1, 1, 66, 0, 0xa8, 5, 34, 0, 16, 0]);
+        assert_eq!(frame.without(14), Some(packet));
+        let no_hint = Offload { header_len: 0, ..packet };
+        assert_eq!(no_hint.behind(14).unwrap().header_len, 0);
+    }
+
+    #[test]
+    fn header_that_lies_about_its_checksum_cannot_move() {
+        let at =
+            |csum_start, header_len| Offload { flags: 1, csum_start, header_len, ..Offload::NONE };
+        assert_eq!(at(u16::MAX - 13, 0).behind(14), None);
+        assert_eq!(at(u16::MAX - 14, u16::MAX).behind(14), Some(at(u16::MAX, u16::MAX)));
+        assert_eq!(at(13, 66).without(14), None);
+        assert_eq!(at(14, 13).without(14), Some(at(0, 0)));
+        // Without a checksum to complete, its place means nothing.
+        let valid = Offload { flags: 2, csum_start: 3, ..Offload::NONE };
+        assert_eq!((valid.behind(14), valid.without(14)), (Some(valid), Some(valid)));
     }
 
     #[test]
