@@ -5,11 +5,12 @@
 //!
 //! 1. [`port`]: where frames come in. A [`port::Port`] splits into a receiving half, which one
 //!    worker owns, and a sending half, of which each worker has a clone. [`port::tap`] is a
-//!    network device of the kernel, [`port::packet`] a socket on one that is there for others,
-//!    [`port::datagram`] any descriptor of which one read is one frame, [`port::stream`] a socket
-//!    on which frames follow each other behind their lengths, [`port::pcap`] a capture that is
-//!    played and another that is recorded, [`port::memory`] a cable between two pieces of code,
-//!    [`port::any`] a port of any of these kinds.
+//!    network device of the kernel, [`port::tun`] one that carries packets, [`port::packet`] a
+//!    socket on one that is there for others, [`port::datagram`] any descriptor of which one read
+//!    is one frame, [`port::stream`] a socket on which frames follow each other behind their
+//!    lengths, [`port::pcap`] a capture that is played and another that is recorded,
+//!    [`port::memory`] a cable between two pieces of code, [`port::any`] a port of any of these
+//!    kinds.
 //! 2. [`frame`]: what comes in. A [`frame::Batch`] of frames, each behind its virtio-net header
 //!    ([`offload`]), lent by the port until it receives again.
 //! 3. [`bridge`]: what becomes of it. [`bridge::Bridge::decide`] is the whole policy, from the

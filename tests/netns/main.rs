@@ -13,3 +13,4 @@ mod reload;
 mod segments;
 mod stations;
 mod traffic;
+mod tun;

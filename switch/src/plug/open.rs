@@ -3,7 +3,7 @@
 use std::{fs, io};
 
 use crossbeam_channel::Sender;
-use netlab::{Created, Links, Namespace};
+use netlab::{Created, Links, Namespace, Prefix};
 use nix::unistd::User;
 
 use super::{
@@ -20,12 +20,13 @@ use crate::{
         socket::{DgramConfig, Socket, UdpConfig},
         stream::{self, Listener, StreamConfig},
         tap::{Tap, TapConfig, TapError},
+        tun::{Tun, TunConfig},
         vde::{Vde, VdeConfig},
     },
     switch::PortConfig,
     topology::{
         DgramSpec, HostSpec, MacvlanSpec, PacketSpec, PcapSpec, PortKind, PortSpec, Side,
-        StreamSpec, TapSpec, UdpSpec, VdeSpec, VethSpec,
+        StreamSpec, TapSpec, TunSpec, UdpSpec, VdeSpec, VethSpec,
     },
 };
 
@@ -79,7 +80,7 @@ pub(super) fn open(
         PortKind::Udp(udp) => opening.udp(udp),
         PortKind::Vde(vde) => opening.vde(vde),
         PortKind::Pcap(pcap) => opening.pcap(pcap),
-        PortKind::Tun(_) => Err("nobody can open a TUN yet".to_owned()),
+        PortKind::Tun(tun) => opening.tun(tun),
     }
 }
 
@@ -116,8 +117,7 @@ impl Opening<'_> {
             persist: tap.persist.unwrap_or(false),
         };
         let port = Tap::open(&config)?;
-        let done = if port.created() { "created" } else { "attached (it was there, and stays)" };
-        let done = describe(done, port.mtu(), port.offloads());
+        let done = describe(how(port.created()), port.mtu(), port.offloads());
         let warnings = port.warnings().to_vec();
         let stays = port.created() && config.persist;
         let made = stays.then(|| Created::new(&self.namespace().ok()?, &tap.device).ok());
@@ -217,16 +217,42 @@ impl Opening<'_> {
         let tap = TapSpec { device, side, owner, mac, queues, persist };
         let opened = self.open_tap(&tap);
         let (mut opened, _) = opened.map_err(|error| without(&tap.device, &error.to_string()))?;
+        self.address(&tap.device, addresses, &mut opened)?;
+        Ok(once(opened))
+    }
+
+    /// Gives this machine addresses on a device that is open.
+    fn address(&self, device: &str, to: &[Prefix], opened: &mut Opened) -> Result<(), String> {
         let mut links = self.links().map_err(reason)?;
-        for address in addresses {
-            match links.add_address(&tap.device, *address) {
+        for address in to {
+            match links.add_address(device, *address) {
                 Err(error) if netlab::errno(&error) != Some(libc::EEXIST) => {
                     return Err(reason(error));
                 }
                 _ => opened.done.push_str(&format!(", {address}")),
             }
         }
-        Ok(once(opened))
+        Ok(())
+    }
+
+    fn tun(self, tun: &TunSpec) -> Result<Outcome, String> {
+        let config = TunConfig {
+            name: tun.device.clone(),
+            netns: self.netns.clone(),
+            mtu: self.spec.mtu,
+            queues: tun.queues,
+            persist: tun.persist.unwrap_or(false),
+            leg: tun.leg,
+        };
+        let port = Tun::open(&config).map_err(|e| without(&tun.device, &e.to_string()))?;
+        let device = port.device();
+        let stays = device.created() && config.persist;
+        let made = stays.then(|| Created::new(&self.namespace().ok()?, &tun.device).ok());
+        let done = describe(how(device.created()), device.mtu(), device.offloads());
+        let warnings = device.warnings().to_vec();
+        let mut opened = Opened { warnings, ..self.opened(port, done) };
+        self.address(&tun.device, &tun.host, &mut opened)?;
+        Ok(Outcome { made: made.flatten(), stays: true, ..once(opened) })
     }
 
     fn stream(self, stream: &StreamSpec) -> Result<Outcome, String> {
@@ -371,9 +397,7 @@ pub(super) fn open_device(spec: &PortSpec, device: &Device) -> Result<(Opened, u
         Device::Macvtap(asked) => {
             let port = Macvtap::open(asked).map_err(|error| failed(&error))?;
             let (index, warnings) = (port.index(), port.warnings().to_vec());
-            let done =
-                if port.created() { "created" } else { "attached (it was there, and stays)" };
-            let done = describe(done, port.mtu(), port.offloads());
+            let done = describe(how(port.created()), port.mtu(), port.offloads());
             Ok((Opened { config, done, warnings, port: port.into() }, index))
         }
     }
@@ -397,6 +421,11 @@ fn once(opened: Opened) -> Outcome {
 
 fn config_of(spec: &PortSpec) -> PortConfig {
     PortConfig { quota: spec.quota, ..PortConfig::named(&spec.name) }
+}
+
+/// How a device was opened.
+fn how(created: bool) -> &'static str {
+    if created { "created" } else { "attached (it was there, and stays)" }
 }
 
 fn describe(done: &str, mtu: u32, offloads: impl Iterator<Item = &'static str>) -> String {

@@ -7,7 +7,7 @@ use crate::{
     frame::{Arena, Lent, Selection},
     port::{
         KernelDrops, Port, Rx, Sent, Tx, leg::LegPort, macvtap::Macvtap, packet::Packet,
-        pcap::Pcap, socket::Socket, stream::Stream, tap::Tap, vde::VdePort,
+        pcap::Pcap, socket::Socket, stream::Stream, tap::Tap, tun::Tun, vde::VdePort,
     },
 };
 
@@ -126,6 +126,8 @@ kinds! {
     Socket(Socket),
     /// A client of VDE.
     Vde(VdePort),
+    /// A TUN.
+    Tun(Tun),
     /// Captures.
     Pcap(Pcap),
     /// The foot of a router.

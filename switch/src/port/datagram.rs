@@ -62,11 +62,7 @@ impl Rx for DatagramRx {
             // A datagram has at least its virtio-net header: nothing at all is the end.
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(len) => Ok(len),
-            // The device is down, or memory is short: that passes.
-            Err(Errno::EIO | Errno::ENETDOWN | Errno::ENOBUFS | Errno::ENOMEM) => {
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            Err(errno) => Err(errno.into()),
+            Err(errno) => Err(unread(errno)),
         })
     }
 
@@ -118,6 +114,18 @@ impl Tx for DatagramTx {
     #[inline]
     fn send(&mut self, frames: Selection<'_>) -> Sent {
         self.write(frames)
+    }
+}
+
+/// Sorts the ways in which a read fails (drivers/net/tun.c, net/unix/af_unix.c).
+#[inline]
+pub(super) fn unread(errno: Errno) -> io::Error {
+    match errno {
+        // The device is down, or memory is short: that passes.
+        Errno::EIO | Errno::ENETDOWN | Errno::ENOBUFS | Errno::ENOMEM => {
+            io::ErrorKind::WouldBlock.into()
+        }
+        errno => errno.into(),
     }
 }
 

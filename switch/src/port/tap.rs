@@ -12,14 +12,16 @@
 //! can be made nowhere else. So with `netns` a namespace whose name was deleted and whose last
 //! process ended lives on, silent, until the port is removed. (One to which the device was moved
 //! later dies, and the device with it.)
+//!
+//! A TUN (tun.rs) is opened here too: to the kernel it is the same with another flag.
 
 use std::{
     error, fmt, io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
 };
 
-use libc::IFF_MULTI_QUEUE;
+use libc::{IFF_MULTI_QUEUE, c_int};
 use netlab::{Link, Links, Namespace};
 
 use crate::{
@@ -27,7 +29,7 @@ use crate::{
     port::{
         KernelDrops, Port, Sent, Tx,
         datagram::{DatagramRx, DatagramTx},
-        vnet::{FLAGS, Offloads},
+        vnet::{FLAGS, FLAGS_TUN, Offloads},
     },
     sys,
 };
@@ -60,6 +62,32 @@ impl TapConfig {
     }
 }
 
+/// What a device carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layer {
+    /// Frames: a TAP.
+    Frames,
+    /// Packets: a TUN.
+    Packets,
+}
+
+impl Layer {
+    fn flags(self) -> c_int {
+        match self {
+            Layer::Frames => FLAGS,
+            Layer::Packets => FLAGS_TUN,
+        }
+    }
+
+    /// What `ip tuntap` calls it.
+    fn mode(self) -> &'static str {
+        match self {
+            Layer::Frames => "tap",
+            Layer::Packets => "tun",
+        }
+    }
+}
+
 /// A TAP that is open.
 pub struct Tap {
     queues: Vec<Arc<OwnedFd>>,
@@ -77,14 +105,19 @@ impl Tap {
     ///
     /// A sentence that says what is wrong with which device, and what helps.
     pub fn open(config: &TapConfig) -> Result<Tap, TapError> {
-        let fail = |fault| TapError { name: config.name.clone(), fault };
+        Tap::open_as(config, Layer::Frames)
+    }
+
+    /// The same for what carries packets.
+    pub(super) fn open_as(config: &TapConfig, layer: Layer) -> Result<Tap, TapError> {
+        let fail = |fault| TapError { name: config.name.clone(), layer, fault };
         let namespace = match &config.netns {
             Some(namespace) => namespace.clone(),
             None => {
                 Namespace::current().map_err(|e| fail(Fault::System("find its namespace", e)))?
             }
         };
-        let opened = namespace.run(|| open_here(config));
+        let opened = namespace.run(|| open_here(config, layer));
         opened.map_err(|e| fail(Fault::System("enter its namespace", e)))?.map_err(fail)
     }
 
@@ -114,9 +147,17 @@ impl Port for Tap {
     type Tx = TapTx;
 
     fn split(self) -> io::Result<(Vec<DatagramRx>, TapTx)> {
-        let receiving = self.queues.iter().cloned().map(DatagramRx::new).collect();
+        let (queues, sending) = self.queues();
+        Ok((queues.into_iter().map(DatagramRx::new).collect(), sending))
+    }
+}
+
+impl Tap {
+    /// The queues to receive from, and the sending half.
+    pub(super) fn queues(self) -> (Vec<Arc<OwnedFd>>, TapTx) {
+        let receiving = self.queues.clone();
         let sending = self.queues.into_iter().map(|fd| DatagramTx::new(fd, self.mtu)).collect();
-        Ok((receiving, TapTx { sending, queue: 0, before: self.drops }))
+        (receiving, TapTx { sending, queue: 0, before: self.drops })
     }
 }
 
@@ -153,6 +194,12 @@ impl Tx for TapTx {
 }
 
 impl TapTx {
+    /// The queue by which this half sends.
+    #[inline]
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.sending[self.queue].fd()
+    }
+
     fn drops_here(&self) -> io::Result<KernelDrops> {
         let (name, _) = sys::tun_device(self.sending[0].fd())?;
         let link = Links::here()?.get(&name)?.ok_or(io::ErrorKind::NotFound)?;
@@ -170,28 +217,30 @@ fn kernel_drops(link: &Link) -> KernelDrops {
 }
 
 /// Opens in the namespace of the calling thread.
-fn open_here(config: &TapConfig) -> Result<Tap, Fault> {
+fn open_here(config: &TapConfig, layer: Layer) -> Result<Tap, Fault> {
     let mut links = Links::here().map_err(|e| Fault::System("ask for it by netlink", e))?;
     let there = links.get(&config.name).map_err(|e| Fault::System("ask for it by netlink", e))?;
+    let ours = |tun: &netlab::Tun| tun.tap == (layer == Layer::Frames);
     let multi_queue = match &there {
         None => config.queues > 1,
         Some(link) => match &link.tun {
-            Some(tun) if tun.tap && !tun.multi_queue && config.queues > 1 => {
+            Some(tun) if ours(tun) && !tun.multi_queue && config.queues > 1 => {
                 return Err(Fault::SingleQueue);
             }
             // The kernel would let us in beside those who hold it, and give each a part of what
             // the host sends: frames would be missing there and here.
-            Some(tun) if tun.tap && tun.queues > 0 => {
+            Some(tun) if ours(tun) && tun.queues > 0 => {
                 return Err(Fault::Held(netlab::tun_holders(&config.name).unwrap_or_default()));
             }
-            Some(tun) if tun.tap => tun.multi_queue,
-            Some(_) => return Err(Fault::IsTun),
-            None => return Err(Fault::NotTap(link.kind.clone())),
+            Some(tun) if ours(tun) => tun.multi_queue,
+            Some(_) => return Err(Fault::Other),
+            None => return Err(Fault::Neither(link.kind.clone())),
         },
     };
-    let attach = |_| attach(&config.name, multi_queue).map_err(|e| explain(e, config, &there));
+    let attach =
+        |_| attach(&config.name, layer, multi_queue).map_err(|e| explain(e, config, &there));
     let queues = (0..config.queues).map(attach).collect::<Result<Vec<_>, Fault>>()?;
-    let offloads = set_up(&queues).map_err(|e| Fault::System("set its flags", e))?;
+    let offloads = set_up(&queues, layer).map_err(|e| Fault::System("set its flags", e))?;
     let created = there.is_none();
     if created && config.persist {
         sys::tun_set_persist(queues[0].as_fd(), true)
@@ -244,10 +293,12 @@ impl Tap {
 }
 
 /// Opens one queue.
-fn attach(name: &str, multi_queue: bool) -> io::Result<OwnedFd> {
-    if multi_queue {
-        // The tun crate opens devices with one queue.
-        return sys::tun_attach(name, FLAGS | IFF_MULTI_QUEUE);
+fn attach(name: &str, layer: Layer, multi_queue: bool) -> io::Result<OwnedFd> {
+    match (layer, multi_queue) {
+        // The tun crate is asked for TAPs with one queue.
+        (_, true) => return sys::tun_attach(name, layer.flags() | IFF_MULTI_QUEUE),
+        (Layer::Packets, false) => return sys::tun_attach(name, layer.flags()),
+        (Layer::Frames, false) => {}
     }
     let mut config = tun::Configuration::default();
     config.tun_name(name).layer(tun::Layer::L2).platform_config(|platform| {
@@ -262,8 +313,10 @@ fn attach(name: &str, multi_queue: bool) -> io::Result<OwnedFd> {
 }
 
 /// Prepares all queues, and says which offloads were granted.
-fn set_up(queues: &[OwnedFd]) -> io::Result<Offloads> {
-    queues.iter().try_fold(Offloads::ALL, |granted, queue| granted.negotiate(queue.as_fd()))
+fn set_up(queues: &[OwnedFd], layer: Layer) -> io::Result<Offloads> {
+    let negotiate =
+        |granted: Offloads, queue: &OwnedFd| granted.negotiate_with(queue.as_fd(), layer.flags());
+    queues.iter().try_fold(Offloads::ALL, negotiate)
 }
 
 /// Finds out what an error of [`attach`] means.
@@ -278,10 +331,11 @@ fn explain(error: io::Error, config: &TapConfig, there: &Option<Link>) -> Fault 
     }
 }
 
-/// Why a TAP could not be opened. Displayed, it is a sentence with the device's name.
+/// Why a TAP or a TUN could not be opened. Displayed, it is a sentence with the device's name.
 #[derive(Debug)]
 pub struct TapError {
     name: String,
+    layer: Layer,
     fault: Fault,
 }
 
@@ -292,15 +346,17 @@ enum Fault {
     Forbidden,
     Foreign,
     Held(Vec<netlab::Holder>),
-    IsTun,
-    NotTap(Option<String>),
+    /// It carries what the other layer does.
+    Other,
+    /// It is neither a TAP nor a TUN, but of this kind.
+    Neither(Option<String>),
     SingleQueue,
     System(&'static str, io::Error),
 }
 
 impl fmt::Display for TapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = &self.name;
+        let (name, mode) = (&self.name, self.layer.mode());
         write!(f, "{name}: ")?;
         match &self.fault {
             Fault::NoDriver => f.write_str(
@@ -314,15 +370,15 @@ impl fmt::Display for TapError {
             Fault::Forbidden => write!(
                 f,
                 "CAP_NET_ADMIN is needed to create it: run this with sudo, or create it once for \
-                 yourself with `sudo ip tuntap add dev {name} mode tap user $USER && sudo ip \
+                 yourself with `sudo ip tuntap add dev {name} mode {mode} user $USER && sudo ip \
                  link set {name} up`, or give the program the right with `sudo setcap \
                  cap_net_admin+ep $(command -v uswitch)`",
             ),
             Fault::Foreign => write!(
                 f,
                 "it belongs to another user: run this with sudo, or make it yours with `sudo ip \
-                 tuntap del dev {name} mode tap; sudo ip tuntap add dev {name} mode tap user \
-                 $USER`",
+                 tuntap del dev {name} mode {mode}; sudo ip tuntap add dev {name} mode {mode} \
+                 user $USER`",
             ),
             Fault::Held(holders) => {
                 f.write_str("it is held by ")?;
@@ -335,19 +391,25 @@ impl fmt::Display for TapError {
                         }
                     }
                 }
-                f.write_str(": end that program, or give one of the two another TAP")
+                let mode = mode.to_uppercase();
+                write!(f, ": end that program, or give one of the two another {mode}")
             }
-            Fault::IsTun => f.write_str(
+            Fault::Other if self.layer == Layer::Packets => f.write_str(
+                "it is a TAP device, which carries frames: `--port` takes it; one for packets is \
+                 a TUN (`ip tuntap add mode tun`)",
+            ),
+            Fault::Other => f.write_str(
                 "it is a TUN device, which carries packets and no frames: a port of a switch is \
                  a TAP (`ip tuntap add mode tap`)",
             ),
-            Fault::NotTap(kind) => {
-                let kind = kind.as_deref().unwrap_or("hardware");
-                write!(f, "it is there already, but as a {kind} device and not as a TAP")
+            Fault::Neither(kind) => {
+                let (kind, mode) = (kind.as_deref().unwrap_or("hardware"), mode.to_uppercase());
+                write!(f, "it is there already, but as a {kind} device and not as a {mode}")
             }
-            Fault::SingleQueue => f.write_str(
-                "it has one queue: leave queues= out, or create it with `ip tuntap add mode tap \
-                 multi_queue`",
+            Fault::SingleQueue => write!(
+                f,
+                "it has one queue: leave queues= out, or create it with `ip tuntap add mode \
+                 {mode} multi_queue`",
             ),
             Fault::System(what, error) => write!(f, "could not {what}: {}", netlab::explain(error)),
         }

@@ -1,15 +1,17 @@
-//! What a TAP and a macvtap have in common once they are open: a virtio-net header in front of
-//! each frame, and offloads that the kernel grants, so that a host's 64 KB frames come whole.
+//! What a TAP, a TUN and a macvtap have in common once they are open: a virtio-net header in front
+//! of each frame, and offloads that the kernel grants, so that a host's 64 KB frames come whole.
 
 use std::{io, os::fd::BorrowedFd};
 
-use libc::{IFF_NO_PI, IFF_TAP, IFF_VNET_HDR, c_int, c_uint};
+use libc::{IFF_NO_PI, IFF_TAP, IFF_TUN, IFF_VNET_HDR, c_int, c_uint};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::{offload::VNET_HEADER_LEN, sys};
 
 /// The flags of every TAP and macvtap of ours.
 pub(super) const FLAGS: c_int = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+/// The flags of every TUN of ours.
+pub(super) const FLAGS_TUN: c_int = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
 
 /// What is asked of the kernel, the most first: older kernels know no USO (before 6.2), and
 /// USO4 goes only with USO6, TSO only with checksums.
@@ -27,8 +29,13 @@ impl Offloads {
     /// Sets what TUNSETIFF does not, on a descriptor attached with [`FLAGS`], and says which
     /// offloads were granted: those asked for, or the next step down.
     pub(super) fn negotiate(self, fd: BorrowedFd<'_>) -> io::Result<Offloads> {
+        self.negotiate_with(fd, FLAGS)
+    }
+
+    /// The same on a descriptor attached with these flags.
+    pub(super) fn negotiate_with(self, fd: BorrowedFd<'_>, set: c_int) -> io::Result<Offloads> {
         let (_, flags) = sys::tun_device(fd)?;
-        if flags & FLAGS != FLAGS {
+        if flags & set != set {
             return Err(io::Error::other(format!("the kernel set the flags {flags:#x} instead")));
         }
         sys::tun_set_vnet_header_len(fd, VNET_HEADER_LEN)?;

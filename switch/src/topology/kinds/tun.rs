@@ -118,11 +118,11 @@ mod tests {
         let options = [("host", "10.9.0.2/33"), ("leg", &*TUN_HOST.to_string()), ("queues", "0")];
         let faults = read("tun0", &options).unwrap_err();
         let faults: Vec<_> = faults.iter().collect();
+        let form = "a prefix is an address and a length in bits, as in 10.0.0.1/24 or fd00::1/64";
         assert_eq!(
             faults,
             [
-                "host `10.9.0.2/33`: a prefix is an address and a length in bits, as in 10.0.0.1/24 \
-             or fd00::1/64",
+                &*format!("host `10.9.0.2/33`: {form}"),
                 "queues 0 is out of range: 1 to 256",
                 "leg 02:74:75:6e:00:02 is the address of the other end: take another",
             ]
