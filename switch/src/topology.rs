@@ -16,6 +16,7 @@ mod emit;
 mod faults;
 mod fields;
 mod kinds;
+mod metrics;
 mod plan;
 mod spec;
 mod statics;
@@ -27,6 +28,7 @@ pub use kinds::{
     COMMON, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
     QUEUES_RANGE, Side, StreamSpec, TUN, TUN_REFUSED, TapSpec, TunSpec, UdpSpec, VdeSpec, VethSpec,
 };
+pub use metrics::MetricsPlace;
 pub use plan::{Action, can_be_set, in_the_way, plan};
 pub use spec::{MTU_RANGE, PORT_NAME_MAX, PortSpec};
 pub use statics::{StaticEntry, no_such_port};
@@ -77,6 +79,8 @@ pub struct Words {
     pub fdb_quota: Option<String>,
     /// `--group-forward`: `standard` or `wire`.
     pub group_forward: Option<String>,
+    /// `--metrics`: an address with a port, or `unix:PATH`.
+    pub metrics: Option<String>,
 }
 
 /// What there should be. Everything in it fits together.
@@ -93,6 +97,8 @@ pub struct Topology {
     pub workers_auto: bool,
     /// What a port that comes later has if it says nothing else; those above have it already.
     pub defaults: PortDefaults,
+    /// Where the counters can be read. `None`: nowhere.
+    pub metrics: Option<MetricsPlace>,
 }
 
 /// What is said for all ports at once.
@@ -130,9 +136,11 @@ impl Topology {
         let fdb = fdb(words, &mut faults);
         check_quotas(&ports, fdb.size, &mut faults);
         let statics = statics::statics(words, &ports, &mut faults);
+        let metrics = words.metrics.as_deref().map(str::parse).transpose();
+        let metrics = faults.note("--metrics", metrics.map_err(Faults::from)).flatten();
         let group_forward = group_forward.unwrap_or_default();
         let switch = SwitchConfig { workers, cpus, busy_poll, fdb, group_forward };
-        faults.or(Some(Topology { ports, statics, switch, workers_auto, defaults }))
+        faults.or(Some(Topology { ports, statics, switch, workers_auto, defaults, metrics }))
     }
 
     /// What works, but is hardly meant: a sentence each.
@@ -439,6 +447,7 @@ mod tests {
             fdb_size: some("64"),
             fdb_quota: some("65"),
             group_forward: some("wires"),
+            metrics: some("9119"),
         });
         assert_eq!(
             found,
@@ -465,6 +474,8 @@ mod tests {
                 "--ageing: 0 means `never` to some switches and `at once` to others, so say it: 1 \
                  is the least, and 1000000 seconds are eleven days",
                 "port `t`: quota 65 is more than the 64 addresses of the table",
+                "--metrics: `9119` is neither an address with a port, such as 127.0.0.1:9119 or \
+                 [::1]:9119, nor unix:PATH",
             ]
         );
     }

@@ -239,7 +239,8 @@ fn the_readme_tells_the_truth() {
     let (code, out, err) = uswitch(&folder, "check lab.toml");
     assert_eq!((code, &*err), (Some(0), ""), "{out}");
     assert!(out.starts_with("lab.toml: 3 ports, "), "{out}");
-    let line = "config --busy-poll 50 --ageing 60 --port tap:tap0,mtu=9000 \
+    let line = "config --busy-poll 50 --metrics 127.0.0.1:9119 --ageing 60 \
+                --port tap:tap0,mtu=9000 \
                 --port dgram:/run/switch.sock,/run/vm2.sock \
                 --port host:lan0,addr=10.0.0.1/24,addr=fd00::1/64";
     let (code, same, err) = uswitch(&folder, line);

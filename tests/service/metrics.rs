@@ -1,6 +1,7 @@
 //! The metrics of a switch that runs: what a scraper reads, and what others may not do.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
@@ -192,14 +193,51 @@ fn a_unix_socket_serves_as_well_and_is_gone_at_the_end() {
 }
 
 #[test]
+fn a_file_says_where_they_are_and_another_place_takes_a_restart() {
+    let mut lab = Lab::new();
+    let (socket, file) = (lab.path("metrics"), lab.path("lab.toml"));
+    let ports = format!("[[port]]\nstream = \"{}\"\n", lab.path("a").display());
+    let write = |place: &str| {
+        fs::write(&file, format!("[switch]\nmetrics = \"{place}\"\n{ports}")).unwrap();
+    };
+    let place = format!("unix:{}", socket.display());
+    write(&place);
+    lab.start(lab.command(&["-c", file.to_str().unwrap()]));
+    lab.said("switching 1 port");
+    let workers = || {
+        let (_, body) = ask(UnixStream::connect(&socket).unwrap(), GET.as_bytes());
+        assert!(body.contains("\nuswitch_workers "), "{body}");
+    };
+    workers();
+    write("[::1]:9119");
+    lab.signal("-HUP");
+    lab.said(&format!("metrics: {place} -> [::1]:9119 (takes a restart)\n"));
+    fs::write(&file, &ports).unwrap();
+    lab.signal("-HUP");
+    lab.said(&format!("metrics: {place} -> off (takes a restart)\n"));
+    assert_eq!(lab.log().matches("nothing was changed\n").count(), 2, "{}", lab.log());
+    workers();
+    lab.signal("-TERM");
+    assert!(lab.ended().success());
+}
+
+#[test]
 fn what_cannot_be_served_is_refused_before_a_port_is_opened() {
     let mut lab = Lab::new();
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = held.local_addr().unwrap().to_string();
+    let file = lab.path("lab.toml");
     for (place, code) in [(&*place, 1), ("192.0.2.1:1", 1), ("localhost", 2), ("unix:", 2)] {
         lab.start(lab.command(&["--metrics", place, &lab.port("a")]));
         assert_eq!(lab.ended().code(), Some(code), "{place}");
-        assert!(lab.log().contains("uswitch: --metrics"), "{}", lab.log());
+        let begin = if code == 1 { "uswitch: metrics " } else { "uswitch: --metrics: " };
+        assert!(lab.log().contains(begin), "{}", lab.log());
+        assert!(!lab.path("a").exists());
+        fs::write(&file, format!("[switch]\nmetrics = \"{place}\"\n")).unwrap();
+        lab.start(lab.command(&["-c", file.to_str().unwrap(), &lab.port("a")]));
+        assert_eq!(lab.ended().code(), Some(code), "{place}");
+        let begin = if code == 1 { "uswitch: metrics " } else { "lab.toml:2:11\n" };
+        assert!(lab.log().contains(begin), "{}", lab.log());
         assert!(!lab.path("a").exists());
     }
     lab.start(lab.command(&["--metrics=0.0.0.0:0", &lab.port("a")]));

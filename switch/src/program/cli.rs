@@ -26,7 +26,7 @@ use super::{
     control::{ControlConfig, NAME_DEFAULT, Topic, check_name, find_group},
     demo::DemoArgs,
     generate::Generate,
-    kinds, metrics,
+    kinds,
     steer::{ExplainArgs, FdbCommand, PortCommand, Steer, Which},
     top::TopArgs,
 };
@@ -81,8 +81,6 @@ pub(crate) struct Options {
     pub(crate) ready_fd: Option<String>,
     /// How it can be steered. `None`: it cannot.
     pub(crate) control: Option<ControlConfig>,
-    /// Where its counters can be read. `None`: nowhere.
-    pub(crate) metrics: Option<metrics::Place>,
     /// What was wrong with the form of the command line.
     pub(crate) faults: Faults,
 }
@@ -216,12 +214,6 @@ struct ControlArgs {
 }
 
 impl ControlArgs {
-    /// Where the counters of a switch that is started can be read.
-    fn metrics(&self, faults: &mut Faults) -> Option<metrics::Place> {
-        let place = self.metrics.as_deref().map(metrics::Place::read).transpose();
-        faults.note("--metrics", place.map_err(Faults::from)).flatten()
-    }
-
     /// What they mean for a switch that is started.
     fn settle(self, faults: &mut Faults) -> Option<ControlConfig> {
         let name = check_name(self.name.as_deref().unwrap_or(NAME_DEFAULT));
@@ -381,7 +373,7 @@ impl SwitchArgs {
     }
 
     fn options(self, mut faults: Faults) -> Box<Options> {
-        let metrics = self.control.metrics(&mut faults);
+        let metrics = self.control.metrics.clone();
         let log_json = log_format(self.log_format.as_deref(), &mut faults);
         let control = self.control.settle(&mut faults);
         let words = Words {
@@ -399,6 +391,7 @@ impl SwitchArgs {
             fdb_size: self.fdb_size,
             fdb_quota: self.fdb_quota,
             group_forward: self.group_forward,
+            metrics,
         };
         let (config, ready_fd) = (self.config, self.ready_fd);
         let SwitchArgs { json, quiet, verbose, .. } = self;
@@ -406,7 +399,6 @@ impl SwitchArgs {
             words,
             config,
             control,
-            metrics,
             json,
             quiet,
             verbose,

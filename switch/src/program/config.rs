@@ -189,6 +189,7 @@ mod tests {
             cpus = [0, "2", 5]
             busy-poll = 50
             group-forward = "wire"
+            metrics = "[::1]:9119"
             mtu = 1400
             persist = true
             [fdb]
@@ -234,6 +235,7 @@ mod tests {
         assert_eq!((switch.fdb.size, switch.fdb.quota), (4096, 128));
         assert_eq!(switch.fdb.ageing.as_secs(), 1000);
         assert!(!topology.workers_auto);
+        assert_eq!(topology.metrics.map(|place| place.to_string()).as_deref(), Some("[::1]:9119"));
     }
 
     #[test]
@@ -265,6 +267,7 @@ mod tests {
 [switch]
 wokers = 2
 busy-poll = \"alwyas\"
+metrics = 9
 [[port]]
 tap = \"tap0\"
 mtuu = 9000
@@ -293,46 +296,52 @@ error: `alwyas` is not a number from 0 to 1000000, or `off` or `always`
 3 | busy-poll = \"alwyas\"
   |             ^^^^^^^^
 
-error: there is no option `mtuu`; did you mean `mtu`?
- --> lab.toml:6:1
+error: `9` is neither an address with a port, such as 127.0.0.1:9119 or [::1]:9119, nor unix:PATH
+ --> lab.toml:4:11
   |
-6 | mtuu = 9000
+4 | metrics = 9
+  |           ^
+
+error: there is no option `mtuu`; did you mean `mtu`?
+ --> lab.toml:7:1
+  |
+7 | mtuu = 9000
   | ^^^^
 
 error: mtu 1 is out of range: 68 to 65521
- --> lab.toml:7:7
+ --> lab.toml:8:7
   |
-7 | mtu = 1
+8 | mtu = 1
   |       ^
 
 error: port `tap0`: quota 70000 is more than the 65536 addresses of the table
-  --> lab.toml:10:9
+  --> lab.toml:11:9
    |
-10 | quota = 70_000
+11 | quota = 70_000
    |         ^^^^^^
 
 error: there is no kind of port `tapp`; did you mean `tap`?
-  --> lab.toml:12:1
+  --> lab.toml:13:1
    |
-12 | tapp = \"x\"
+13 | tapp = \"x\"
    | ^^^^
 
 error: REMOTE is missing: it is written dgram = [LOCAL, REMOTE]
-  --> lab.toml:14:9
+  --> lab.toml:15:9
    |
-14 | dgram = [\"/run/a.sock\"]
+15 | dgram = [\"/run/a.sock\"]
    |         ^^^^^^^^^^^^^^^
 
 error: there is no option `addr`; a dgram has: netns, mtu, name, quota, bridge
-  --> lab.toml:15:1
+  --> lab.toml:16:1
    |
-15 | addr = 10
+16 | addr = 10
    | ^^^^
 
 error: there is no table `brigde`; there are: [switch], [fdb], [[port]]
-  --> lab.toml:16:2
+  --> lab.toml:17:2
    |
-16 | [brigde]
+17 | [brigde]
    |  ^^^^^^
 ";
 
@@ -558,13 +567,14 @@ error: the address 02:00:00:00:00:01 is given twice
             ageing: draw(6, ["1", "1000000"]),
             mtu: draw(7, ["1280", "9000"]),
             persist: settings[8] > 0,
+            metrics: draw(9, ["127.0.0.1:0", "unix:/run/\"m"]),
             ..Words::default()
         }
     }
 
     #[test]
     fn every_kind_is_drawn() {
-        let words = draw(&[vec![5; 17], vec![0; 17], vec![1; 17]], &[0; 9]);
+        let words = draw(&[vec![5; 17], vec![0; 17], vec![1; 17]], &[0; 10]);
         for kind in KINDS {
             assert!(words.read.iter().any(|spec| spec.emit().0.name == kind.name), "{}", kind.name);
         }
@@ -574,7 +584,7 @@ error: the address 02:00:00:00:00:01 is given twice
         #[test]
         fn what_runs_can_be_written_as_a_file_that_says_the_same(
             draws in proptest::collection::vec(proptest::collection::vec(0..6_usize, 17), 1..4),
-            settings in proptest::collection::vec(0..3_usize, 9),
+            settings in proptest::collection::vec(0..3_usize, 10),
         ) {
             let mut words = draw(&draws, &settings);
             let clients = |spec: &PortSpec| [spec.name.clone(), format!("{}.7", spec.name)];

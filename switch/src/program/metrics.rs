@@ -1,5 +1,5 @@
 //! Counters for Prometheus and its like: `GET /metrics` over HTTP, at `--metrics ADDRESS:PORT` or
-//! `unix:PATH`. Off by default.
+//! `unix:PATH`, or where `metrics` of a file's `[switch]` says. Off by default.
 //!
 //! **What is told** is OpenMetrics, or the older text format to who does not ask for that
 //! (`page.rs`). A port has its name as the label `port`, a drop its reason. Ports that have left
@@ -24,13 +24,12 @@ mod totals;
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
-    net::{SocketAddr, TcpListener},
+    io,
+    net::TcpListener,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
     },
-    path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -41,6 +40,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use uswitch::{
     port::unix::{Bound, listen_at},
     switch::Report,
+    topology::MetricsPlace,
 };
 
 use self::{page::Process, server::Server, totals::Totals};
@@ -54,75 +54,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Who may connect to a unix socket, as far as the umask and its folder let him.
 const SOCKET_MODE: u32 = 0o666;
 
-/// Where metrics are to be had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// At an address of this machine.
-    Address(SocketAddr),
-    /// At a unix socket.
-    Path(PathBuf),
-}
-
-impl Place {
-    /// Reads what was typed.
-    ///
-    /// # Errors
-    ///
-    /// A sentence that says what a place is like.
-    pub(crate) fn read(text: &str) -> Result<Place, String> {
-        let path = text.strip_prefix("unix:").filter(|path| !path.is_empty());
-        match (path, text.parse()) {
-            (Some(path), _) => Ok(Place::Path(path.into())),
-            (None, Ok(address)) => Ok(Place::Address(address)),
-            (None, Err(_)) => Err(format!(
-                "`{}` is neither an address with a port, such as 127.0.0.1:9119 or [::1]:9119, \
-                 nor unix:PATH",
-                text.escape_debug()
-            )),
-        }
-    }
-
-    /// Binds and listens, without waiting for anybody.
-    ///
-    /// # Errors
-    ///
-    /// A sentence.
-    fn listen(&self) -> Result<(Listener, Place), String> {
-        match self {
-            Place::Address(address) => {
-                let listening = || -> io::Result<_> {
-                    let listener = TcpListener::bind(address)?;
-                    listener.set_nonblocking(true)?;
-                    let found = Place::Address(listener.local_addr()?);
-                    Ok((Listener::Tcp(listener), found))
-                };
-                listening()
-                    .map_err(|error| format!("--metrics {address}: {}", netlab::reason(&error)))
-            }
-            Place::Path(path) => {
-                let listening = listen_at(path, Some(SOCKET_MODE));
-                let (listener, bound) = listening.map_err(|error| format!("--metrics {error}"))?;
-                Ok((Listener::Unix { listener, _bound: bound }, self.clone()))
-            }
-        }
-    }
-
-    /// Whether others than this machine can reach it.
-    fn is_open(&self) -> bool {
-        matches!(self, Place::Address(address) if !address.ip().is_loopback())
-    }
-}
-
-impl fmt::Display for Place {
-    /// As a scraper wants it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::Address(address) => write!(f, "http://{address}/metrics"),
-            Place::Path(path) => write!(f, "/metrics at unix:{}", path.display()),
-        }
-    }
-}
-
 /// Where clients come in.
 enum Listener {
     Tcp(TcpListener),
@@ -134,6 +65,30 @@ enum Listener {
 }
 
 impl Listener {
+    /// Binds and listens, without waiting for anybody.
+    ///
+    /// # Errors
+    ///
+    /// A sentence.
+    fn at(place: &MetricsPlace) -> Result<(Listener, MetricsPlace), String> {
+        match place {
+            MetricsPlace::Address(address) => {
+                let listening = || -> io::Result<_> {
+                    let listener = TcpListener::bind(address)?;
+                    listener.set_nonblocking(true)?;
+                    let found = MetricsPlace::Address(listener.local_addr()?);
+                    Ok((Listener::Tcp(listener), found))
+                };
+                listening().map_err(|error| format!("metrics {place}: {}", netlab::reason(&error)))
+            }
+            MetricsPlace::Path(path) => {
+                let listening = listen_at(path, Some(SOCKET_MODE));
+                let (listener, bound) = listening.map_err(|error| format!("metrics {error}"))?;
+                Ok((Listener::Unix { listener, _bound: bound }, place.clone()))
+            }
+        }
+    }
+
     /// Takes in who waits. The socket does not block, nor does this.
     ///
     /// # Errors
@@ -180,7 +135,7 @@ pub(crate) struct Metrics {
     /// Somebody wants a snapshot. For `select`, too.
     pub(crate) wanted: Receiver<()>,
     /// Where they are in the end.
-    pub(crate) place: Place,
+    place: MetricsPlace,
     snapshots: Option<Sender<Snapshot>>,
     bell: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
@@ -191,10 +146,10 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// A sentence that begins with the option.
-    pub(crate) fn start(place: &Place) -> Result<Metrics, String> {
-        let (listener, place) = place.listen()?;
-        let failed = |reason: String| format!("--metrics: {reason}");
+    /// A sentence that begins with the setting.
+    pub(crate) fn start(place: &MetricsPlace) -> Result<Metrics, String> {
+        let (listener, place) = Listener::at(place)?;
+        let failed = |reason: String| format!("metrics: {reason}");
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let bell = EventFd::from_value_and_flags(0, flags);
         let bell = Arc::new(bell.map_err(|errno| failed(errno.desc().to_owned()))?);
@@ -217,13 +172,18 @@ impl Metrics {
         Ok(Metrics { wanted, place, snapshots, bell, thread })
     }
 
+    /// Where they are in the end, as a scraper wants it.
+    pub(crate) fn place(&self) -> String {
+        shown(&self.place)
+    }
+
     /// What somebody should think of before he leaves it so.
     pub(crate) fn warning(&self) -> Option<String> {
-        self.place.is_open().then(|| {
+        is_open(&self.place).then(|| {
             format!(
                 "the metrics at {} can be read by whoever reaches this address: nobody is asked \
                  who he is",
-                self.place
+                self.place()
             )
         })
     }
@@ -260,25 +220,34 @@ impl Drop for Metrics {
     }
 }
 
+/// As a scraper wants it.
+fn shown(place: &MetricsPlace) -> String {
+    match place {
+        MetricsPlace::Address(address) => format!("http://{address}/metrics"),
+        MetricsPlace::Path(_) => format!("/metrics at {place}"),
+    }
+}
+
+/// Whether others than this machine can reach it.
+fn is_open(place: &MetricsPlace) -> bool {
+    matches!(place, MetricsPlace::Address(address) if !address.ip().is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_an_address_or_a_path() {
-        let shown = |text| Place::read(text).map(|place| place.to_string());
-        assert_eq!(shown("127.0.0.1:9119").as_deref(), Ok("http://127.0.0.1:9119/metrics"));
-        assert_eq!(shown("[::1]:9119").as_deref(), Ok("http://[::1]:9119/metrics"));
-        assert_eq!(shown("unix:/run/m").as_deref(), Ok("/metrics at unix:/run/m"));
-        for text in ["", "9119", ":9119", "localhost", "unix:", "127.0.0.1", "/run/m", "a:b\n"] {
-            let why = shown(text).unwrap_err();
-            assert!(why.contains("127.0.0.1:9119") && !why.contains('\n'), "{text}: {why}");
-        }
+    fn a_scraper_is_told_where_it_finds_them() {
+        let told = |text: &str| shown(&text.parse().unwrap());
+        assert_eq!(told("127.0.0.1:9119"), "http://127.0.0.1:9119/metrics");
+        assert_eq!(told("[::1]:9119"), "http://[::1]:9119/metrics");
+        assert_eq!(told("unix:/run/m"), "/metrics at unix:/run/m");
     }
 
     #[test]
     fn only_this_machine_reaches_a_loopback_address_or_a_path() {
-        let open = |text| Place::read(text).unwrap().is_open();
+        let open = |text: &str| is_open(&text.parse().unwrap());
         assert!(open("0.0.0.0:1") && open("[::]:1") && open("192.0.2.1:1"));
         assert!(!open("127.0.0.9:1") && !open("[::1]:1") && !open("unix:m"));
     }

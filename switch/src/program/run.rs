@@ -148,7 +148,7 @@ impl Running<'_> {
             move |error: io::Error| vec![format!("{what}: {}", netlab::reason(&error))]
         };
         let wishes = signals::listen().map_err(failed("signals cannot be listened to"))?;
-        let metrics = options.metrics.as_ref().map(Metrics::start).transpose();
+        let metrics = topology.metrics.as_ref().map(Metrics::start).transpose();
         let metrics = metrics.map_err(|why| vec![why])?;
         let plugs = open::open_all(topology)?;
         let (workers, ports) = (topology.switch.workers, topology.ports.len());
@@ -210,7 +210,7 @@ impl Running<'_> {
             output::complain(format_args!("warning: {warning}"));
         }
         if !self.options.quiet {
-            output::tell(format_args!("metrics: {}", metrics.place));
+            output::tell(format_args!("metrics: {}", metrics.place()));
         }
     }
 

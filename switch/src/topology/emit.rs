@@ -71,6 +71,7 @@ impl Topology {
             ("group-forward", group_forward.to_owned()),
             ("mtu", self.defaults.mtu.map(|mtu| mtu.to_string()).unwrap_or_default()),
             ("persist", on(self.defaults.persist).to_owned()),
+            ("metrics", self.metrics.as_ref().map(ToString::to_string).unwrap_or_default()),
             ("fdb-size", fdb.size.to_string()),
             ("fdb-quota", fdb.quota.to_string()),
             ("ageing", fdb.ageing.as_secs().to_string()),

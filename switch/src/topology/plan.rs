@@ -81,11 +81,12 @@ impl fmt::Display for Action {
 }
 
 /// The settings of a switch. Those with `false` cannot be changed while it runs: the table has its
-/// size, and threads are where they are, from the start on.
+/// size, threads are where they are and the counters can be read where they can, from the start on.
 const SETTINGS: &[(&str, bool)] = &[
     ("workers", false),
     ("cpus", false),
     ("fdb-size", false),
+    ("metrics", false),
     ("busy-poll", true),
     ("group-forward", true),
     ("fdb-quota", true),
@@ -151,7 +152,7 @@ fn settings(old: &Topology, new: &Topology) -> Vec<Action> {
         if *setting == "workers" && new.workers_auto {
             continue;
         }
-        let nothing = if *setting == "persist" { "off" } else { "any" };
+        let nothing = if matches!(*setting, "persist" | "metrics") { "off" } else { "any" };
         let word = |of: &BTreeMap<_, String>| of.get(setting).map_or(nothing, |t| t).to_owned();
         let (old, new) = (word(&before), word(&after));
         if old != new {
@@ -217,6 +218,7 @@ mod tests {
                 "fdb-size" => words.fdb_size = value,
                 "fdb-quota" => words.fdb_quota = value,
                 "mtu" => words.mtu = value,
+                "metrics" => words.metrics = value,
                 "persist" => words.persist = true,
                 _ => words.ageing = value,
             }
@@ -274,6 +276,7 @@ mod tests {
                 &[("fdb-size", "8192"), ("fdb-quota", "512")],
                 "! fdb-size: 4096 -> 8192 (takes a restart)",
             ),
+            (&[("metrics", "[::1]:1")], "! metrics: off -> [::1]:1 (takes a restart)"),
             (&[("fdb-quota", "7")], "= fdb-quota: 512 -> 7"),
             (&[("persist", "")], "= persist: off -> on"),
             (&[("ageing", "10")], "= ageing: 300 -> 10"),

@@ -54,6 +54,7 @@ pub(super) const SETTINGS: &[(&str, &str, &str, Slot)] = &[
     ("switch", "busy-poll", "--busy-poll", |words| &mut words.busy_poll),
     ("switch", "group-forward", "--group-forward", |words| &mut words.group_forward),
     ("switch", "mtu", "--mtu", |words| &mut words.mtu),
+    ("switch", "metrics", "--metrics", |words| &mut words.metrics),
     ("fdb", "size", "--fdb-size", |words| &mut words.fdb_size),
     ("fdb", "quota", "--fdb-quota", |words| &mut words.fdb_quota),
     ("fdb", "ageing", "--ageing", |words| &mut words.ageing),
