@@ -120,6 +120,97 @@ fn static_entry_comes_back_with_its_port_and_goes_when_that_is_deleted() {
     lab.end("lab", running);
 }
 
+/// A file with the stream ports `a`, `b` and `c`, and these static entries: the number of a station
+/// and its port.
+fn file(lab: &Lab, statics: &[(u16, &str)]) -> String {
+    let port = |name| format!("[[port]]\nstream = \"{}\"\n", lab.path(name).display());
+    let entry = |(number, port): &(u16, &str)| {
+        format!("[[fdb.static]]\nmac = \"02:00:00:00:01:{number:02}\"\nport = \"{port}\"\n")
+    };
+    let text = statics.iter().map(entry).chain(["a", "b", "c"].map(port)).collect::<String>();
+    // In one step, so that it is never read half written.
+    fs::write(lab.path("new"), text).unwrap();
+    fs::rename(lab.path("new"), lab.path("lab.toml")).unwrap();
+    lab.path("lab.toml").display().to_string()
+}
+
+/// How such an entry is shown.
+fn entry_line((number, port): &(u16, &str)) -> String {
+    format!("02:00:00:00:01:{number:02} dev {port} static")
+}
+
+/// What `fdb show` should tell of these, and of the station that was learned.
+fn shown(statics: &[(u16, &str)]) -> Vec<String> {
+    let learned = "02:00:00:00:01:09 dev c.1".to_owned();
+    statics.iter().map(entry_line).chain([learned]).collect()
+}
+
+#[test]
+fn static_entries_that_differ_in_the_file_come_and_go_and_the_others_hold_all_the_while() {
+    const ROUNDS: usize = 3;
+    // The first stays, the second goes, the third is said to be elsewhere, the fourth comes.
+    let (old, new) = (
+        [(1, "a.1"), (2, "b.1"), (3, "a.1")].as_slice(),
+        [(1, "a.1"), (3, "b.1"), (4, "b.1")].as_slice(),
+    );
+    let lab = Lab::new();
+    let path = file(&lab, old);
+    let running = lab.start("lab", &[], &["-c", &path]);
+    let [mut a, mut b, mut c] = ["a", "b", "c"].map(|port| {
+        let host = lab.station(port);
+        eventually("it is there", || lab.log("lab").contains(&format!("{port}.1: connected")));
+        host
+    });
+    hello(&mut c, 0x0109);
+    [a.take(), b.take()].into_iter().for_each(drop);
+    let table = || lab.done("fdb show").lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(table(), shown(old));
+    let [second, fourth] = [2, 4].map(|number| entry_line(&(number, "b.1")));
+    let [here, there] = ["a.1", "b.1"].map(|port| entry_line(&(3, port)));
+    let forth = [format!("- {second}"), format!("~ {here} -> {there}"), format!("+ {fourth}")];
+    let back = [format!("- {fourth}"), format!("~ {there} -> {here}"), format!("+ {second}")];
+    // A thief who uses the address of the first: wherever it were not known for a moment, it would
+    // be learned.
+    let stolen = frame(station(1), station(1), b"mine");
+    let frames = thread::scope(|scope| {
+        let turning = scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                file(&lab, new);
+                running.signal("-HUP");
+                eventually("the entries are those of the file", || table() == shown(new));
+                file(&lab, old);
+                let applied = lab.json("reload -j");
+                assert_eq!(applied["statics"], json!(back), "{applied}");
+                assert_eq!((&applied["came"], &applied["removed"]), (&json!(0), &json!(0)));
+                assert_eq!(table(), shown(old));
+            }
+        });
+        let mut frames = 0;
+        while !turning.is_finished() {
+            b.put(&stolen);
+            assert_eq!(a.take(), stolen);
+            frames += 1;
+        }
+        turning.join().unwrap();
+        frames
+    });
+    // Each entry is what it says: to where the file says, and to nobody else.
+    file(&lab, new);
+    assert_eq!(lab.done("reload"), format!("{path}: applied, {}\n", forth.join(", ")));
+    for number in [3, 4] {
+        let frame = frame(station(number), station(9), b"to whom it belongs");
+        c.put(&frame);
+        assert_eq!(b.take(), frame);
+    }
+    let unsaid = frame(station(2), station(9), b"to whom it may concern");
+    c.put(&unsaid);
+    assert_eq!([a.take(), b.take()], [unsaid.clone(), unsaid]);
+    assert_eq!(lab.log("lab").matches(": connected").count(), 3, "no port was touched");
+    let report = lab.end("lab", running);
+    let total = &report["total"];
+    assert_eq!((&total["learn_static"], &total["learn_new"]), (&json!(frames), &json!(1)));
+}
+
 #[test]
 fn what_happens_to_stations_is_told_to_who_listens_for_it() {
     let lab = Lab::new();
