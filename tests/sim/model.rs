@@ -26,6 +26,8 @@ pub struct Model {
     pub wire: bool,
     /// Behind which port, and when heard last.
     pub table: HashMap<Address, (usize, i64)>,
+    /// Behind which port a station was said to be, and when it was heard there, or that was said.
+    pub statics: BTreeMap<Address, (usize, i64)>,
     /// Quota and reserve of each port.
     pub terms: BTreeMap<usize, (usize, usize)>,
 }
@@ -38,6 +40,12 @@ pub enum Fate {
 }
 
 impl Model {
+    /// A bridge that knows nobody.
+    pub fn new(size: usize, ageing: i64, wire: bool) -> Model {
+        let (table, statics, terms) = (HashMap::new(), BTreeMap::new(), BTreeMap::new());
+        Model { size, ageing, wire, table, statics, terms }
+    }
+
     /// What the source taught, and where the frame goes.
     pub fn decide(&mut self, octets: &[u8], port: usize, now: i64) -> (Option<Counter>, Fate) {
         if octets.len() < 14 {
@@ -63,11 +71,21 @@ impl Model {
     }
 
     pub fn find(&self, station: Address, now: i64) -> Option<usize> {
+        if let Some((port, _)) = self.statics.get(&station) {
+            return Some(*port);
+        }
         let (port, heard) = self.table.get(&station)?;
         (now - heard < self.ageing).then_some(*port)
     }
 
     fn learn(&mut self, station: Address, port: usize, now: i64) -> Option<Counter> {
+        if let Some((there, heard)) = self.statics.get_mut(&station) {
+            if *there != port {
+                return Some(Counter::LearnStatic);
+            }
+            *heard = now.max(*heard);
+            return None;
+        }
         let known = self.find(station, now);
         let entry = self.table.get(&station).copied();
         if entry.is_none_or(|(there, _)| there != port)
@@ -113,6 +131,21 @@ impl Model {
     pub fn forget(&mut self, port: usize) {
         self.terms.remove(&port);
         self.table.retain(|_, (there, _)| *there != port);
+        self.statics.retain(|_, (there, _)| *there != port);
+    }
+
+    /// Somebody says where a station is.
+    pub fn say(&mut self, station: Address, port: usize, now: i64) {
+        self.table.remove(&station);
+        self.statics.insert(station, (port, now));
+    }
+
+    /// Deletes what was said or learned of a station, and tells where it was.
+    pub fn delete(&mut self, station: Address, now: i64) -> Option<usize> {
+        let port = self.find(station, now);
+        self.table.remove(&station);
+        self.statics.remove(&station);
+        port
     }
 
     /// Removes what has expired and says how much.

@@ -131,6 +131,14 @@ impl Traffic {
         self.stations[chosen].0
     }
 
+    /// A station or a stranger.
+    pub fn any(&self, random: &mut Random) -> Address {
+        match random.percent(80) {
+            true => random.choose(&self.stations).0,
+            false => self.stranger(random),
+        }
+    }
+
     fn stranger(&self, random: &mut Random) -> Address {
         [0x1e, 0x5e, 0, 0, 0, random.below(self.strangers) as u8]
     }

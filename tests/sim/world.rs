@@ -1,11 +1,13 @@
 //! One run: the switch on a bench, the model beside it, and the steps that both are led through.
 
+mod table;
+
 use std::collections::VecDeque;
 
 use uswitch::{
     bridge::GroupForward,
     fdb::{FdbConfig, Seed, Tick},
-    frame::{BATCH_MAX, Mac, WIRE_MAX},
+    frame::{BATCH_MAX, WIRE_MAX},
     port::PortId,
     stats::Counter,
 };
@@ -94,7 +96,7 @@ impl World<'_> {
         let mtus: Vec<_> =
             (0..2).map(|_| random.choose(&[68, 576, 1280, 1500, 1500, 9000])).collect();
         let traffic = Traffic::new(&mut random, ports, &mtus);
-        let model = Model { size, ageing: ageing as i64, wire, table: [].into(), terms: [].into() };
+        let model = Model::new(size, ageing as i64, wire);
         let first_tick = random.choose(&[0, 1, 1_000_000, u32::MAX - 50, u32::MAX / 2, u32::MAX]);
         let about = format!("{workers} workers, {ports} ports, {config:?}, {group_forward:?}");
         record.steps.push(about);
@@ -127,7 +129,8 @@ impl World<'_> {
             35..66 => self.turn(port),
             66..73 => (0..self.ports.len()).for_each(|port| self.turn(port)),
             73..82 => self.wait(),
-            82..86 => self.sweep(),
+            82..84 => self.sweep(),
+            84..86 => self.say_or_delete(port),
             86..89 => self.stall(port),
             89..91 => self.cut(port),
             91..92 => self.requota(port),
@@ -304,15 +307,6 @@ impl World<'_> {
         }
     }
 
-    fn sweep(&mut self) {
-        let swept = self.bench.fdb.sweep(self.tick(self.clock));
-        self.log(format!("sweep, {swept} entries"));
-        let expected = self.model.sweep(self.clock);
-        // What was met before it was swept is gone already.
-        assert!(swept == expected || !self.narrow && swept < expected, "{swept} not {expected}");
-        assert_eq!(self.bench.fdb.used(), self.model.table.len(), "entries after a sweep");
-    }
-
     /// A host stops or begins again to take its frames.
     fn stall(&mut self, number: usize) {
         if let Some(port) = &mut self.ports[number] {
@@ -467,34 +461,6 @@ impl World<'_> {
                     assert_eq!(counted, expected, "{name} of port {number}, worker {worker}");
                 }
             }
-        }
-    }
-
-    /// Compares the learned table.
-    fn check_table(&self) {
-        let now = self.clock;
-        let entries = self.bench.fdb.entries(self.tick(now));
-        let mut entries: Vec<_> = entries
-            .map(|entry| {
-                assert_eq!(entry.fid, 0);
-                let ticks = entry.age.as_millis() as u64 / Tick::MILLIS;
-                (entry.mac.octets(), entry.port.index(), ticks as i64)
-            })
-            .collect();
-        let live =
-            self.model.table.iter().filter(|(_, (_, heard))| now - heard < self.model.ageing);
-        let mut expected: Vec<_> =
-            live.map(|(station, (port, heard))| (*station, *port, now - heard)).collect();
-        entries.sort_unstable();
-        expected.sort_unstable();
-        assert_eq!(entries, expected, "the table");
-        for (station, port, _) in expected {
-            let place = self.bench.fdb.place(0, Mac::new(station));
-            assert_eq!(self.bench.fdb.lookup(place, self.tick(now)), Some(PortId::new(port)));
-        }
-        for port in 0..self.ports.len() {
-            let used = self.bench.fdb.used_by(PortId::new(port));
-            assert!(used == self.model.used_by(port) || !self.narrow, "entries of port {port}");
         }
     }
 }
