@@ -21,6 +21,7 @@ use crate::{
     stats::{PortCounters, PortStats},
 };
 
+pub use finish::Finish;
 #[cfg(feature = "router")]
 pub(crate) use finish::complete;
 pub(crate) use outlet::Outlet;

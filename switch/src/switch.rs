@@ -29,7 +29,7 @@ pub use self::router::Teller;
 use self::statics::Statics;
 pub use self::{
     event::Event,
-    foresee::{Foresight, Way},
+    foresee::{Finish, Foresight, Way},
 };
 pub use crate::run::BusyPoll;
 use crate::{

@@ -2,8 +2,9 @@
 
 use std::{fs, io::Write, process::Stdio};
 
+use netlab::Namespace;
 use serde_json::Value;
-use uswitch_tests::running::Running;
+use uswitch_tests::{privileged, running::Running};
 
 use crate::{
     lab::{Lab, eventually, told},
@@ -109,6 +110,73 @@ What helps, if it is to pass as on a wire: `--group-forward wire`.
     lab.end("lab", running);
 }
 
+const UNCUT: &str = "--gso 1448 02:00:00:00:00:02 > broadcast ip 10.0.0.1 > 10.0.0.2 tcp 80";
+
+#[test]
+fn frame_that_is_to_be_cut_leaves_whole_or_in_segments_or_not_at_all() {
+    let lab = Lab::new();
+    let small = format!("--port={},mtu=1000", lab.spec("small"));
+    let running = lab.start("lab", &["a", "b"], &[&small]);
+    // One after the other: who comes first has the lower number.
+    let mut stations = ["a", "b", "small"].map(|port| {
+        let station = lab.station(port);
+        eventually("it is there", || lab.log("lab").contains(&format!("{port}.1: connected")));
+        station
+    });
+    let text = lab.done(&format!("explain --from a {UNCUT} length 9000"));
+    let expected = "\
+9000 octets from 02:00:00:00:00:02 to ff:ff:ff:ff:ff:ff (broadcast)
+  IPv4 from 10.0.0.1 to 10.0.0.2, 8986 octets, TTL 64, header checksum right
+  TCP SYN from 49152 to 80, checksum left to be completed
+  to be cut into segments of 1448 octets of payload each (GSO)
+
+1. It comes in at a.1, a stream port, which is up (takes no offloads). Its MTU,
+   1500, is for what leaves there.
+2. Its header is whole, and 02:00:00:00:00:02 can be a station's address.
+3. Its source is not known: it would be learned behind a.1.
+4. Its destination is everybody: it goes to all other ports.
+5. It has 8986 octets of payload, and the largest of its segments has 1488. A
+   port takes as many as its MTU, and what its other end does with them
+   (tx_full, tx_refused, tx_down) only sending tells.
+   b.1      tx_frames    sent, cut into 7 segments
+   small.1  tx_oversize  not sent: larger than the MTU of this port, 1000
+
+Flooded to 2 ports, of which one does not take it (rx_flooded)
+What helps: a larger MTU there (`mtu=` of the port), or a smaller one at the
+sender.
+";
+    assert_eq!(text, expected);
+    let told = lab.json(&format!("explain -j --from a {UNCUT} length 9000"));
+    let [b, small] = [0, 1].map(|port| &told["egress"][port]);
+    assert_eq!((&b["segments"], &b["sent"]), (&7.into(), &true.into()), "{told}");
+    assert_eq!((&small["segments"], &small["sent"]), (&Value::Null, &false.into()), "{told}");
+    // More segments than are cut.
+    let words = UNCUT.replace("1448", "8").replace("broadcast", "02:00:00:00:00:01");
+    stations[1].put(&[&[0xff; 6][..], &[2, 0, 0, 0, 0, 1, 0x88, 0xb5]].concat());
+    eventually("it is known", || !lab.done("fdb show").is_empty());
+    let told = lab.json(&format!("explain -j --from a {words} length 20000"));
+    assert_eq!(told["egress"][0]["counter"], "tx_refused", "{told}");
+    assert!(told["verdict"]["help"].as_str().unwrap().contains("larger segments"), "{told}");
+    lab.end("lab", running);
+}
+
+#[test]
+fn port_with_offloads_gets_whole_what_is_to_be_cut() {
+    if !privileged() {
+        return;
+    }
+    let lab = Lab::new();
+    let namespace = Namespace::new().unwrap();
+    let running = namespace.run(|| lab.start("lab", &["a"], &["--ports=tap0"])).unwrap();
+    let _station = lab.station("a");
+    eventually("it is there", || lab.log("lab").contains(": connected"));
+    let text = lab.done(&format!("explain --from a {UNCUT} length 9000"));
+    assert!(text.contains("   tap0  tx_frames  sent whole: it takes offloads\n"), "{text}");
+    let text = lab.done(&format!("explain --from tap0 {UNCUT} length 9000"));
+    assert!(text.contains("   a.1  tx_frames  sent, cut into 7 segments\n"), "{text}");
+    lab.end("lab", running);
+}
+
 #[test]
 fn hexadecimal_words_a_capture_and_standard_input_are_one_frame() {
     let lab = Lab::new();
@@ -164,6 +232,8 @@ fn what_is_wrong_is_told_in_a_sentence_for_each_form() {
         (&format!("explain --from a {}#1", empty.display()), 1, "neither pcap nor pcapng"),
         (&format!("explain --from a {folder}#1"), 1, "could not be read"),
         (&format!("explain --from a {}", "00".repeat(30_001)), 2, "30000 can be explained"),
+        ("explain --from a --gso 0 00", 2, "--gso: `0` is not a number from 1 to 65535"),
+        ("explain --from a --gso 1448 arp who-has 10.0.0.2", 1, "is TCP or UDP over IP"),
     ] {
         let (found, out, err) = lab.run(words);
         assert_eq!((found, &*out), (code, ""), "{words:.60}: {err}");

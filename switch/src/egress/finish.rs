@@ -14,7 +14,7 @@
 //! The arena is one worker's, and is filled again for each batch of copies or segments.
 
 use crate::{
-    frame::{Arena, BATCH_MAX, Batch, Frame, Lent, Selection, WIRE_MAX, bits},
+    frame::{Arena, BATCH_MAX, Batch, Frame, Lent, Selection, Span, WIRE_MAX, bits},
     offload::{Offload, VNET_HEADER_LEN, checksum, segment::Segments},
     port::{PortId, Tx},
 };
@@ -22,6 +22,32 @@ use crate::{
 use super::{Egress, Outlet};
 
 use std::io;
+
+/// What is done to a frame before a port that takes no offloads gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// Nothing: it leaves as it came.
+    Nothing,
+    /// Its checksum is completed.
+    Completed,
+    /// It is cut into so many segments.
+    Cut(usize),
+    /// It cannot be finished: what its virtio-net header says is not so, or is more than is done.
+    Refused,
+}
+
+impl Finish {
+    /// What would be done, by the rules by which it is done, to a frame of which nothing is sent.
+    pub(crate) fn foresee(frame: Frame<'_>) -> Finish {
+        let spans = [Span { start: 0, len: frame.wire().len() as u32 }];
+        let finish = match left(Selection { batch: Batch::new(frame.wire(), &spans), mask: 1 }) {
+            (0, 0) => return Finish::Nothing,
+            (_, 0) => complete(frame, &mut vec![0; WIRE_MAX]).map(|_| Finish::Completed),
+            (_, _) => segments(frame).map(|segments| Finish::Cut(segments.count())),
+        };
+        finish.unwrap_or(Finish::Refused)
+    }
+}
 
 impl<T: Tx> Egress<T> {
     /// Sends to the ports that wait what their masks say, and lets them wait no longer.
@@ -60,6 +86,12 @@ fn left(frames: Selection<'_>) -> (u64, u64) {
             (false, _) => (unfinished, uncut | 1 << index),
         }
     })
+}
+
+/// The segments of a frame that is to be cut. `None`: its header lies, or it is too large.
+fn segments(frame: Frame<'_>) -> Option<Segments<'_>> {
+    let segments = Segments::of(frame.offload(), frame.octets(), frame.packet_start());
+    segments.filter(|_| frame.wire().len() <= WIRE_MAX)
 }
 
 /// All bits below the lowest of these.
@@ -132,10 +164,7 @@ impl<T: Tx, L: FnMut(PortId)> Waiting<'_, T, L> {
 
     /// A frame that is to be cut: bit `mask` of the ports' masks.
     fn cut(&mut self, frame: Frame<'_>, mask: u64, arena: &mut Arena) {
-        let segments = Segments::of(frame.offload(), frame.octets(), frame.packet_start());
-        let Some(mut segments) = segments.filter(|_| frame.wire().len() <= WIRE_MAX) else {
-            return self.refuse(mask);
-        };
+        let Some(mut segments) = segments(frame) else { return self.refuse(mask) };
         loop {
             let batch = fill(arena, |room| segments.cut(room));
             if batch.is_empty() {
@@ -197,7 +226,6 @@ mod tests {
     use super::*;
     use crate::{
         bridge::{BridgeId, Ingress},
-        frame::Span,
         offload::sample::Sample,
         port::Sent,
         stats::{Counter, PortCounters},

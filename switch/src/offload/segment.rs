@@ -107,26 +107,12 @@ impl<'a> Segments<'a> {
     /// frame cannot be cut, as its header lies, is of a kind that we do not know (UFO, which IP
     /// fragments would follow), or asks for more than [`SEGMENTS_MAX`].
     pub fn of(offload: Offload, octets: &'a [u8], packet_start: usize) -> Option<Segments<'a>> {
-        let ethertype = word(octets, packet_start.checked_sub(2)?)?;
-        let packet = octets.get(packet_start..)?;
-        let (network, protocol, header_len) = match ethertype {
-            IPV4 => v4(packet)?,
-            IPV6 => v6(packet)?,
-            _ => return None,
-        };
-        let transport_start = packet_start + header_len;
-        let header = octets.get(transport_start..)?;
-        let (transport, sum, header_len, checksum) = match protocol {
-            TCP => tcp(header)?,
-            UDP => udp(header)?,
-            _ => return None,
-        };
-        let v4 = matches!(network, Network::V4(..));
-        let agrees = match offload.gso_kind {
-            GSO_UDP_L4 => protocol == UDP,
-            kind if kind & !GSO_ECN == GSO_TCPV4 => protocol == TCP && v4,
-            kind if kind & !GSO_ECN == GSO_TCPV6 => protocol == TCP && !v4,
-            _ => false,
+        let Headers { network, transport, sum, transport_start, payload_start, checksum } =
+            Headers::read(octets, packet_start)?;
+        let kind = kind(network, transport);
+        let agrees = match transport {
+            Transport::Udp => offload.gso_kind == kind,
+            Transport::Tcp(..) => offload.gso_kind & !GSO_ECN == kind,
         };
         let place = (usize::from(offload.csum_start), usize::from(offload.csum_offset));
         // Virtio 1.2, 5.1.6.2.1: who leaves segments to be cut leaves their checksums, too.
@@ -134,7 +120,7 @@ impl<'a> Segments<'a> {
         if !agrees || place != (transport_start, checksum) {
             return None;
         }
-        let (headers, payload) = octets.split_at(transport_start + header_len);
+        let (headers, payload) = octets.split_at(payload_start);
         let size = Some(usize::from(offload.gso_size)).filter(|size| *size > 0)?;
         let count = payload.len().div_ceil(size).max(1);
         (count <= SEGMENTS_MAX).then_some(Segments {
@@ -225,6 +211,64 @@ impl<'a> Segments<'a> {
     }
 }
 
+impl Offload {
+    /// The header with which a host leaves this frame, whose packet begins at `packet_start`, to be
+    /// cut into segments of so many octets of payload. `None`: it is none that is cut.
+    pub fn of_segments(octets: &[u8], packet_start: usize, size: u16) -> Option<Offload> {
+        let headers = Headers::read(octets, packet_start)?;
+        Some(Offload {
+            flags: NEEDS_CSUM,
+            gso_kind: kind(headers.network, headers.transport),
+            header_len: headers.payload_start as u16,
+            gso_size: size,
+            csum_start: headers.transport_start as u16,
+            csum_offset: headers.checksum as u16,
+        })
+    }
+}
+
+/// What of a virtio-net header says that such packets are to be cut.
+fn kind(network: Network, transport: Transport) -> u8 {
+    match (transport, network) {
+        (Transport::Udp, _) => GSO_UDP_L4,
+        (Transport::Tcp(..), Network::V4(..)) => GSO_TCPV4,
+        (Transport::Tcp(..), Network::V6) => GSO_TCPV6,
+    }
+}
+
+/// The headers of a frame of a kind that is cut.
+struct Headers {
+    network: Network,
+    transport: Transport,
+    /// Of the transport header without what differs.
+    sum: Sum,
+    transport_start: usize,
+    payload_start: usize,
+    /// Where the checksum stands, from the transport header on.
+    checksum: usize,
+}
+
+impl Headers {
+    fn read(octets: &[u8], packet_start: usize) -> Option<Headers> {
+        let ethertype = word(octets, packet_start.checked_sub(2)?)?;
+        let packet = octets.get(packet_start..)?;
+        let (network, protocol, header_len) = match ethertype {
+            IPV4 => v4(packet)?,
+            IPV6 => v6(packet)?,
+            _ => return None,
+        };
+        let transport_start = packet_start + header_len;
+        let header = octets.get(transport_start..)?;
+        let (transport, sum, header_len, checksum) = match protocol {
+            TCP => tcp(header)?,
+            UDP => udp(header)?,
+            _ => return None,
+        };
+        let payload_start = transport_start + header_len;
+        Some(Headers { network, transport, sum, transport_start, payload_start, checksum })
+    }
+}
+
 /// Reads an IPv4 header: what differs, the protocol, and its length.
 fn v4(packet: &[u8]) -> Option<(Network, u8, usize)> {
     let first = *packet.first()?;
@@ -297,6 +341,20 @@ mod tests {
         frame::{Frame, WIRE_MAX},
         offload::sample::Sample,
     };
+
+    #[test]
+    fn frame_that_is_left_to_be_cut_has_the_header_by_which_it_is() {
+        for (v6, udp, tags) in
+            [(false, false, 0), (true, false, 2), (false, true, 1), (true, true, 0)]
+        {
+            let wire = Sample { v6, udp, tags, ..Sample::tcp(3000) }.wire();
+            let frame = Frame::from_wire(&wire);
+            let offload = Offload::of_segments(frame.octets(), frame.packet_start(), 1448);
+            assert_eq!(offload, Some(frame.offload()));
+        }
+        let arp = [&[2; 12][..], &[8, 6], &[0; 46]].concat();
+        assert_eq!(Offload::of_segments(&arp, 14, 1448), None);
+    }
 
     /// What is cut from a frame; `None`: it is refused.
     fn cut(wire: &[u8]) -> Option<Vec<Vec<u8>>> {

@@ -33,7 +33,7 @@
 //! | `fdb.add` | `mac`, `port` | `entries`: it, static from now on |
 //! | `fdb.del` | `mac`, `port` | `entries`: what was forgotten, learned or static |
 //! | `fdb.flush` | `port` | `flushed`: how many were forgotten of those that were learned |
-//! | `explain` | `from`, a port, `frame`, in hexadecimal | `frame`, `steps`, `verdict`, `egress` |
+//! | `explain` | `from`, a port, `frame` in hex, `gso` | `frame`, `steps`, `verdict`, `egress` |
 //! | `capture` | `ports`, `drops`, `snaplen`, `filter` | nothing; then pcapng |
 //! | `monitor` | `what`: `all`, `port`, `fdb` | nothing; from then on events come, too |
 //!

@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uswitch::{port::pcap, topology::Faults};
 
-pub(crate) use self::describe::describe;
+pub(crate) use self::describe::{describe, describe_uncut};
 use super::{
     output::one_line,
     report::{columns, fold},
@@ -204,6 +204,9 @@ pub(crate) struct Egress {
     pub(crate) sent: bool,
     /// What counts it there.
     pub(crate) counter: String,
+    /// Into how many it is cut for it (`tx_cut`, `tx_segments`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) segments: Option<usize>,
     pub(crate) text: String,
 }
 
@@ -300,12 +303,14 @@ mod tests {
                     ifname: "b\u{1b}".into(),
                     sent: true,
                     counter: "tx_frames".into(),
+                    segments: None,
                     text: "sent".into(),
                 },
                 Egress {
                     ifname: "long".into(),
                     sent: false,
                     counter: "tx_oversize".into(),
+                    segments: None,
                     text: "not sent".into(),
                 },
             ],

@@ -162,6 +162,10 @@ pub(crate) struct ExplainArgs {
     /// echo|udp PORT|tcp PORT`, `type HEX`, `length OCTETS`
     #[arg(value_name = "FRAME", required = true)]
     frame: Vec<String>,
+    /// The frame as a host with offloads leaves it: to be cut into segments with so many octets of
+    /// payload each, such as 1448
+    #[arg(long, value_name = "OCTETS")]
+    gso: Option<String>,
     #[command(flatten)]
     which: Which,
 }
@@ -186,7 +190,7 @@ enum What {
     FdbAdd { mac: Mac, port: String },
     FdbDel { mac: Mac, port: Option<String> },
     FdbFlush { port: Option<String> },
-    Explain { from: String, frame: Given },
+    Explain { from: String, frame: Given, gso: Option<u16> },
     Stats,
     Drops,
     Monitor { what: Topic },
@@ -282,9 +286,13 @@ impl Steer {
     ///
     /// What is wrong with the frame.
     pub(crate) fn explain(args: ExplainArgs) -> Result<Steer, Faults> {
-        let ExplainArgs { from, frame, which } = args;
-        let frame = Given::parse(&frame)?;
-        Ok(Steer { which, what: What::Explain { from, frame } })
+        let ExplainArgs { from, frame, gso, which } = args;
+        let mut faults = Faults::default();
+        let frame = Given::parse(&frame).map_err(|found| faults.append(found)).ok();
+        let gso = gso.as_deref().map(segment_size).transpose();
+        let gso = faults.note("--gso", gso.map_err(Faults::from)).flatten();
+        let told = frame.map(|frame| What::Explain { from, frame, gso });
+        faults.or(told).map(|what| Steer { which, what })
     }
 
     /// `uswitch monitor`
@@ -296,6 +304,12 @@ impl Steer {
     pub(crate) fn with(self, name: Option<String>, json: bool) -> Steer {
         Steer { which: self.which.with(name, json), ..self }
     }
+}
+
+/// Octets of payload in a segment.
+fn segment_size(text: &str) -> Result<u16, String> {
+    let size = text.parse().ok().filter(|size| *size > 0);
+    size.ok_or_else(|| format!("`{text}` is not a number from 1 to {}", u16::MAX))
 }
 
 /// What can be known of options without the port: the switch reads them again.
@@ -418,11 +432,11 @@ impl Line {
                 let flushed: Flushed = self.ask(&Request::FdbFlush { port: port.clone() })?;
                 Ok(show::flushed(&flushed, json))
             }
-            What::Explain { from, frame } => {
+            What::Explain { from, frame, gso } => {
                 let octets = frame.octets()?;
                 let frame = octets.iter().map(|octet| format!("{octet:02x}")).collect();
                 let from = from.clone();
-                let told: Explained = self.ask(&Request::Explain { from, frame })?;
+                let told: Explained = self.ask(&Request::Explain { from, frame, gso: *gso })?;
                 Ok(show::explained(&told, json))
             }
             What::Stats => Ok(self.status()?.render(json)),

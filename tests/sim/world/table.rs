@@ -43,7 +43,7 @@ impl World<'_> {
         let entries = self.bench.fdb.entries(self.tick(now));
         let mut entries: Vec<_> = entries
             .map(|entry| {
-                assert_eq!(entry.vlan, 0);
+                assert_eq!(entry.fid, 0);
                 let ticks = entry.age.as_millis() as u64 / Tick::MILLIS;
                 (entry.mac.octets(), entry.port.index(), ticks as i64, entry.is_static)
             })

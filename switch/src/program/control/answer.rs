@@ -164,7 +164,7 @@ impl Steered<'_> {
             Request::FdbAdd { mac, port } => json(&self.add_static(mac, port)?),
             Request::FdbDel { mac, port } => json(&self.del_station(mac, port.as_deref())?),
             Request::FdbFlush { port } => json(&self.flush(port.as_deref())?),
-            Request::Explain { from, frame } => json(&self.explain(from, frame)?),
+            Request::Explain { from, frame, gso } => json(&self.explain(from, frame, *gso)?),
             Request::Capture { .. } | Request::Monitor { .. } => {
                 Err("the control loop answers this itself".to_owned())
             }

@@ -107,6 +107,9 @@ pub(crate) enum Request {
         from: String,
         /// Its octets, in hexadecimal.
         frame: String,
+        /// Octets of payload in each segment into which it is to be cut. None: it is whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gso: Option<u16>,
     },
     /// Frames on their way: behind the answer the connection is a capture.
     #[serde(rename = "capture")]
@@ -284,7 +287,8 @@ mod tests {
             Request::FdbDel { mac: mac.clone(), port: None },
             Request::FdbDel { mac, port: port.clone() },
             Request::FdbFlush { port },
-            Request::Explain { from: "a".to_owned(), frame: "00ff".to_owned() },
+            Request::Explain { from: "a".to_owned(), frame: "00ff".to_owned(), gso: None },
+            Request::Explain { from: "a".to_owned(), frame: String::new(), gso: Some(1448) },
             Request::Capture { ports: Vec::new(), drops: false, snaplen: None, filter: None },
             Request::Capture {
                 ports: vec!["tap0".to_owned()],

@@ -17,6 +17,18 @@ const TYPE_LEAST: u16 = 0x600;
 
 /// The lines.
 pub(crate) fn describe(octets: &[u8]) -> Vec<String> {
+    lines(octets, false)
+}
+
+/// The lines of a frame that its sender left to be cut into segments of so many octets.
+pub(crate) fn describe_uncut(octets: &[u8], size: u16) -> Vec<String> {
+    let mut lines = lines(octets, true);
+    lines.push(format!("to be cut into segments of {size} octets of payload each (GSO)"));
+    lines
+}
+
+/// The same with, or without, a checksum that is left to be completed.
+fn lines(octets: &[u8], unfinished: bool) -> Vec<String> {
     let Some(header) = Header::parse(octets) else {
         let len = octets.len();
         return vec![format!("{len} octets: no whole Ethernet header, which has {HEADER_LEN}")];
@@ -38,7 +50,8 @@ pub(crate) fn describe(octets: &[u8]) -> Vec<String> {
     lines.extend(packet.link_exts.iter().map(tag));
     if let Some(net) = &packet.net {
         lines.push(network(net));
-        lines.extend(packet.transport.as_ref().map(|transport| carried(net, transport)));
+        let transport = packet.transport.as_ref();
+        lines.extend(transport.map(|transport| carried(net, transport, unfinished)));
     } else if packet.stop_err.is_none() {
         lines.push(kind(&packet));
     }
@@ -135,7 +148,7 @@ fn network(net: &LaxNetSlice<'_>) -> String {
     }
 }
 
-fn carried(net: &LaxNetSlice<'_>, transport: &TransportSlice<'_>) -> String {
+fn carried(net: &LaxNetSlice<'_>, transport: &TransportSlice<'_>, unfinished: bool) -> String {
     let (pseudo, payload) = match net {
         LaxNetSlice::Ipv4(packet) => {
             let (source, destination) =
@@ -149,6 +162,9 @@ fn carried(net: &LaxNetSlice<'_>, transport: &TransportSlice<'_>) -> String {
         LaxNetSlice::Arp(_) => return String::new(),
     };
     let sound = |protocol: Option<u8>| {
+        if unfinished {
+            return "checksum left to be completed";
+        }
         if payload.incomplete || payload.fragmented {
             return "checksum not looked at: not all is here";
         }

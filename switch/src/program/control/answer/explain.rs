@@ -6,16 +6,17 @@ use uswitch::{
     bridge::{BridgeId, Decision, GroupForward, Verdict},
     fdb::{Learn, Tick},
     frame::{Frame, Header, Mac},
-    offload::{Offload, VNET_HEADER_LEN},
+    offload::Offload,
     port::PortId,
     stats::{Counter, Reason},
-    switch::{Foresight, Way},
+    switch::{Finish, Foresight, Way},
     topology::PortSpec,
 };
 
 use super::{Steered, kind};
 use crate::program::{
-    explain::{self, Egress, Explained, FRAME_MAX, Step, Told, describe},
+    explain::{self, Egress, Explained, FRAME_MAX, Step, Told, describe, describe_uncut},
+    output::plural,
     report::about,
 };
 
@@ -25,26 +26,34 @@ struct Case<'a> {
     /// Under which its addresses stand in the table.
     fid: u16,
     header: Option<Header>,
-    octets: &'a [u8],
+    frame: Frame<'a>,
     foresight: Foresight,
     now: Tick,
 }
 
 impl Steered<'_> {
     /// Explains, and changes nothing.
-    pub(super) fn explain(&self, from: &str, frame: &str) -> Result<Explained, String> {
+    pub(super) fn explain(
+        &self,
+        from: &str,
+        frame: &str,
+        gso: Option<u16>,
+    ) -> Result<Explained, String> {
         if frame.len() > 2 * FRAME_MAX {
             return Err(format!("a frame has {FRAME_MAX} octets at the most"));
         }
         let octets = explain::hex(frame)?;
         let ingress = self.ingress(from)?;
-        let wire = [&[0; VNET_HEADER_LEN][..], &octets].concat();
+        let offload = gso.map_or(Ok(Offload::NONE), |size| uncut(&octets, size))?;
+        let wire = [&offload.emit()[..], &octets].concat();
+        let frame = Frame::from_wire(&wire);
+        let about = gso.map_or_else(|| describe(&octets), |size| describe_uncut(&octets, size));
         let case = Case {
             ingress,
             fid: self.handle.bridge_of(ingress).map_or(0, BridgeId::fid),
             header: Header::parse(&octets),
-            octets: &octets,
-            foresight: self.handle.foresee(ingress, Frame::from_wire(&wire)),
+            frame,
+            foresight: self.handle.foresee(ingress, frame),
             now: self.handle.now(),
         };
         let mut steps = vec![step("port", self.about_port(ingress))];
@@ -58,11 +67,11 @@ impl Steered<'_> {
             steps.extend(self.about_waiting().map(|text| step("waiting", text)));
         }
         Ok(Explained {
-            frame: Told { octets: octets.len(), about: describe(&octets) },
+            frame: Told { octets: octets.len(), about },
             from: self.name(ingress),
             steps,
             verdict: self.verdict(&case),
-            egress: case.foresight.ways.iter().map(|way| self.egress(way)).collect(),
+            egress: case.foresight.ways.iter().map(|way| self.egress(way, gso.is_some())).collect(),
         })
     }
 
@@ -217,7 +226,7 @@ impl Steered<'_> {
     fn verdict(&self, case: &Case<'_>) -> explain::Verdict {
         let decision = case.foresight.decision;
         let ways = &case.foresight.ways;
-        let lost = ways.iter().filter(|way| !way.fits).count();
+        let lost = ways.iter().filter(|way| !way.is_sent()).count();
         let (verdict, counter, text) = match decision.verdict {
             Verdict::Forward(port) => {
                 let but = if lost > 0 { ", which does not take it" } else { "" };
@@ -225,7 +234,7 @@ impl Steered<'_> {
                 ("forward", Counter::RxForwarded, text)
             }
             Verdict::Flood => {
-                let ports = crate::program::output::plural(ways.len(), "port");
+                let ports = plural(ways.len(), "port");
                 let but = match lost {
                     0 => String::new(),
                     lost if lost == ways.len() => ", of which none takes it".to_owned(),
@@ -241,7 +250,8 @@ impl Steered<'_> {
         };
         let help = match decision.verdict {
             Verdict::Drop(reason) => Some(help(reason).to_owned()),
-            _ if lost > 0 => Some(OVERSIZE_HELP.to_owned()),
+            _ if ways.iter().any(|way| !way.fits) => Some(OVERSIZE_HELP.to_owned()),
+            _ if lost > 0 => Some(REFUSED_HELP.to_owned()),
             _ => None,
         };
         explain::Verdict {
@@ -253,16 +263,24 @@ impl Steered<'_> {
         }
     }
 
-    fn egress(&self, way: &Way) -> Egress {
+    fn egress(&self, way: &Way, uncut: bool) -> Egress {
         let counter = way.counter();
-        let text = match way.fits {
-            true => "sent".to_owned(),
-            false => format!("not sent: {}, {}", about(counter), way.mtu),
+        let segments = match way.finish {
+            Finish::Cut(segments) if way.is_sent() => Some(segments),
+            _ => None,
+        };
+        let text = match (way.finish, segments) {
+            _ if !way.fits => format!("not sent: {}, {}", about(counter), way.mtu),
+            (Finish::Refused, _) => format!("not sent: {}", about(counter)),
+            (_, Some(segments)) => format!("sent, cut into {}", plural(segments, "segment")),
+            _ if uncut => "sent whole: it takes offloads".to_owned(),
+            _ => "sent".to_owned(),
         };
         Egress {
             ifname: self.name(way.port),
-            sent: way.fits,
+            sent: way.is_sent(),
             counter: counter.name().to_owned(),
+            segments,
             text,
         }
     }
@@ -273,7 +291,7 @@ impl Case<'_> {
         let Some(header) = self.header else {
             return format!(
                 "It has {} octets, and the header alone would have {}.",
-                self.octets.len(),
+                self.frame.octets().len(),
                 uswitch::frame::HEADER_LEN
             );
         };
@@ -293,23 +311,43 @@ impl Case<'_> {
 
     /// What the ports look at.
     fn about_ways(&self) -> String {
-        let payload = self.octets.len() - self.packet_start();
-        let tags = match (self.packet_start() - uswitch::frame::HEADER_LEN) / 4 {
+        let (frame, start) = (self.frame, self.packet_start());
+        let whole = frame.octets().len();
+        let largest = frame.offload().on_the_wire(frame.octets());
+        let payload = match frame.offload().gso_kind {
+            0 => format!("{} octets of payload", whole - start),
+            _ => format!(
+                "{} octets of payload, and the largest of its segments has {}",
+                whole - start,
+                largest - start
+            ),
+        };
+        let tags = match (start - uswitch::frame::HEADER_LEN) / 4 {
             0 => "",
             1 => " behind its VLAN tag, which passes as part of the frame",
             _ => " behind its two VLAN tags, which pass as part of the frame",
         };
         format!(
-            "It has {payload} octets of payload{tags}. A port takes as many as its MTU, and what \
+            "It has {payload}{tags}. A port takes as many as its MTU, and what \
              its other end does with them (tx_full, tx_refused, tx_down) only sending tells."
         )
     }
 
     /// Where its payload begins, as the MTU counts.
     fn packet_start(&self) -> usize {
-        let wire = [&Offload::NONE.emit()[..], self.octets].concat();
-        Frame::from_wire(&wire).packet_start().min(self.octets.len())
+        self.frame.packet_start().min(self.frame.octets().len())
     }
+}
+
+/// What a host with offloads says of this frame, which it leaves to be cut.
+fn uncut(octets: &[u8], size: u16) -> Result<Offload, String> {
+    let wire = [&Offload::NONE.emit()[..], octets].concat();
+    let start = Frame::from_wire(&wire).packet_start();
+    Offload::of_segments(octets, start, size).filter(|_| size > 0).ok_or_else(|| {
+        "what is cut into segments (`gso`) is TCP or UDP over IP, and so many octets that there \
+         are some in each"
+            .to_owned()
+    })
 }
 
 fn step(step: &str, text: String) -> Step {
@@ -330,6 +368,9 @@ fn learn_counter(learn: Learn) -> Option<Counter> {
 
 const OVERSIZE_HELP: &str = "What helps: a larger MTU there (`mtu=` of the port), or a smaller one \
                              at the sender.";
+
+const REFUSED_HELP: &str = "What helps: larger segments at the sender, or a port that takes \
+                            offloads.";
 
 /// What helps against a drop.
 fn help(reason: Reason) -> &'static str {
