@@ -1,5 +1,7 @@
 //! `uswitch top` in a real terminal, which is tmux's: its screens are captured as text.
 
+mod left;
+
 #[path = "../control/lab.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod lab;
@@ -48,6 +50,28 @@ impl<'a> Terminal<'a> {
 
     fn screen(&self) -> String {
         String::from_utf8(self.tmux(&["capture-pane", "-p"]).stdout).unwrap()
+    }
+
+    /// The screen with the sequences by which it is coloured.
+    fn painted(&self) -> String {
+        String::from_utf8(self.tmux(&["capture-pane", "-e", "-p"]).stdout).unwrap()
+    }
+
+    /// What tmux knows of it.
+    fn fact(&self, name: &str) -> String {
+        let told = self.tmux(&["display-message", "-p", &format!("#{{{name}}}")]).stdout;
+        String::from_utf8(told).unwrap().trim().to_owned()
+    }
+
+    /// Whether it is as a shell wants it: the first screen, with a cursor, and what is typed is
+    /// shown, and read line by line.
+    fn is_given_back(&self) -> bool {
+        let terminal = self.fact("pane_tty");
+        let told = Command::new("stty").args(["-F", &terminal, "-a"]).output().unwrap();
+        let told = String::from_utf8(told.stdout).unwrap();
+        let has = |word: &str| told.split_whitespace().any(|other| other.trim_matches(';') == word);
+        let screen = [self.fact("alternate_on"), self.fact("cursor_flag")];
+        screen == ["0", "1"] && has("echo") && has("icanon")
     }
 
     /// Waits until all of this is on the screen.
