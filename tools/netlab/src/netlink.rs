@@ -27,9 +27,23 @@ use nix::{
 };
 
 use crate::{
+    Links,
     error::{refused, sentence},
     sys,
 };
+
+impl Links {
+    /// The socket of a [`Links`] that another process has given away. It sees the links of the
+    /// namespace in which it was opened; what it may change depends on the rights of both.
+    pub fn from_fd(socket: OwnedFd) -> Links {
+        Links { netlink: Netlink::from_fd(socket) }
+    }
+
+    /// Its socket, to be given to another process.
+    pub fn into_fd(self) -> OwnedFd {
+        self.netlink.into_fd()
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Netlink {
@@ -48,7 +62,17 @@ impl Netlink {
         // The kernel's own words for a refusal, and no copy of our request in front of them.
         sys::set_option(socket.as_fd(), libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, 1)?;
         sys::set_option(socket.as_fd(), libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, 1)?;
-        Ok(Netlink { socket, sequence: 0, answers: vec![0; ANSWER_OCTETS_MAX] })
+        Ok(Netlink::from_fd(socket))
+    }
+
+    /// The socket that another process has opened as [`Netlink::open`] does.
+    pub(crate) fn from_fd(socket: OwnedFd) -> Netlink {
+        Netlink { socket, sequence: 0, answers: vec![0; ANSWER_OCTETS_MAX] }
+    }
+
+    /// The socket, to be given to another process.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.socket
     }
 
     /// Asks for a change, and waits until it is made or refused.

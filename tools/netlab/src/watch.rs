@@ -70,7 +70,18 @@ impl LinkWatch {
         };
         let failed = |error| sentence(format!("the links of {namespace:?} are not watched"), error);
         let socket = namespace.run(open)?.map_err(failed)?;
-        Ok(LinkWatch { socket, octets: vec![0; MESSAGE_OCTETS_MAX], events: VecDeque::new() })
+        Ok(LinkWatch::from_fd(socket))
+    }
+
+    /// The watch whose socket another process has given away.
+    pub fn from_fd(socket: OwnedFd) -> LinkWatch {
+        LinkWatch { socket, octets: vec![0; MESSAGE_OCTETS_MAX], events: VecDeque::new() }
+    }
+
+    /// Its socket, to be given to another process. Events that were received and not told are
+    /// lost.
+    pub fn into_fd(self) -> OwnedFd {
+        self.socket
     }
 
     /// The next event, in the order in which the kernel told them; never waits. `None`: nothing
