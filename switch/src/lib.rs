@@ -56,6 +56,7 @@ pub mod fdb;
 mod flap;
 pub mod frame;
 pub mod offload;
+mod parcel;
 pub mod plug;
 pub mod port;
 #[cfg(feature = "router")]

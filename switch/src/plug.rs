@@ -12,10 +12,14 @@
 //! meets a port only when it is open. What has to be waited for, lookouts wait for (threads of
 //! their own) and tell by [`Plugs::arrivals`].
 
+mod hands;
 mod lookout;
 mod loops;
 mod made;
 mod open;
+mod opener;
+mod origin;
+mod owner;
 mod source;
 
 use std::{
@@ -25,9 +29,14 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, never};
-use netlab::{Created, LinkEvent};
+use netlab::LinkEvent;
 
-use self::source::{Source, Watches};
+pub use self::opener::Opener;
+use self::{
+    hands::Hands,
+    owner::Owner,
+    source::{Source, Watches},
+};
 use crate::{
     port::{PortId, any::AnyPort},
     switch::{Event, Handle, PortConfig, PortReport},
@@ -54,6 +63,8 @@ pub struct Plugs {
     arrivals: Receiver<Arrival>,
     /// When the receive rings were last looked at.
     rings_watched: Instant,
+    /// The last to be dropped: what it removes, nobody uses any more.
+    hands: Hands,
 }
 
 /// What stands for one spec.
@@ -62,10 +73,6 @@ struct Plug {
     source: Source,
     /// The ports of it that are plugged in.
     ports: Vec<PortId>,
-    /// The device that was made for it, and goes with it.
-    made: Option<Created>,
-    /// Whether that stays once all are plugged in.
-    stays: bool,
 }
 
 /// A port that is open.
@@ -155,6 +162,20 @@ impl Plugs {
     ///
     /// Each spec that did not open; what did is closed again.
     pub fn open(specs: &[PortSpec]) -> Result<Plugs, Vec<Failure>> {
+        Plugs::open_with(Hands::Own(Owner::default()), specs)
+    }
+
+    /// The same by an opener, which removes what was made when all this is dropped, or when this
+    /// process ends in any other way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugs::open`].
+    pub fn open_by(opener: Opener, specs: &[PortSpec]) -> Result<Plugs, Vec<Failure>> {
+        Plugs::open_with(Hands::Opener(opener), specs)
+    }
+
+    fn open_with(hands: Hands, specs: &[PortSpec]) -> Result<Plugs, Vec<Failure>> {
         let (tell, arrivals) = bounded(ARRIVALS_MAX);
         let mut plugs = Plugs {
             plugs: BTreeMap::new(),
@@ -165,9 +186,18 @@ impl Plugs {
             tell,
             arrivals,
             rings_watched: Instant::now(),
+            hands,
         };
         plugs.open_more(specs)?;
         Ok(plugs)
+    }
+
+    /// Sends the opener away, if there is one: from then on nothing is opened and nothing is
+    /// removed. What was made stays, and a device that has gone does not come back.
+    pub fn fix(&mut self) {
+        if let Hands::Opener(opener) = &self.hands {
+            opener.leave();
+        }
     }
 
     /// Opens what these specs ask for besides what there is: all, or none. [`Plugs::plug_in`]
@@ -182,11 +212,11 @@ impl Plugs {
         for spec in specs {
             let number = self.next;
             self.next += 1;
-            match open::open(spec, number, &self.tell, &mut self.watches) {
-                Ok(open::Outcome { source, opened, made, stays }) => {
+            match self.open_one(number, spec) {
+                Ok((source, opened)) => {
                     self.opened.extend(opened.map(|opened| (number, opened)));
                     let (spec, ports) = (spec.clone(), Vec::new());
-                    self.plugs.insert(number, Plug { spec, source, ports, made, stays });
+                    self.plugs.insert(number, Plug { spec, source, ports });
                 }
                 Err(why) => failures.push(Failure { name: spec.name.clone(), why }),
             }
@@ -194,7 +224,7 @@ impl Plugs {
         if failures.is_empty() {
             let name = "the ports' devices".to_owned();
             let unknown = |error| vec![Failure { name, why: netlab::reason(&error) }];
-            failures = loops::find(self.plugs.values()).unwrap_or_else(unknown);
+            failures = self.hands.loops().unwrap_or_else(unknown);
         }
         if failures.is_empty() {
             return Ok(());
@@ -202,7 +232,22 @@ impl Plugs {
         // The ports first: a device that was made goes when nobody has it open.
         self.opened.retain(|(number, _)| *number < first);
         self.plugs.retain(|number, _| *number < first);
+        (first..self.next).for_each(|number| self.hands.remove(number));
         Err(failures)
+    }
+
+    /// Opens one, and lets be waited for what is still to come of it.
+    fn open_one(
+        &mut self,
+        number: usize,
+        spec: &PortSpec,
+    ) -> Result<(Source, Option<Opened>), String> {
+        let (origin, opened) = self.hands.open(number, spec)?;
+        let port = opened.as_ref().map(|opened| &opened.port);
+        let reconnect = self.hands.reconnect(number, spec);
+        let source =
+            Source::of(origin, number, spec, port, &self.tell, &mut self.watches, reconnect);
+        Ok((source.map_err(|error| netlab::reason(&error))?, opened))
     }
 
     /// Takes the plug of this name out: its ports leave the switch, what was made for it goes.
@@ -213,7 +258,9 @@ impl Plugs {
         // What it still has to say is about nothing that is there.
         self.opened.retain(|(of, _)| *of != number);
         let plug = self.plugs.remove(&number)?;
-        Some(plug.ports.iter().filter_map(|port| handle.remove(*port)).collect())
+        let reports = plug.ports.iter().filter_map(|port| handle.remove(*port)).collect();
+        self.hands.remove(number);
+        Some(reports)
     }
 
     /// Gives the plug of this name another quota, and all ports that it has or will have. `None`:
@@ -260,11 +307,7 @@ impl Plugs {
         for (number, id) in numbers.into_iter().zip(handle.add_all(ports)?) {
             self.plug(number).ports.push(id);
         }
-        for plug in self.plugs.values_mut().filter(|plug| plug.stays) {
-            if let Some(made) = plug.made.take() {
-                made.keep();
-            }
-        }
+        self.hands.settle();
         let new = self.plugs.range(std::mem::replace(&mut self.told, self.next)..);
         for (_, plug) in new.filter(|(_, plug)| plug.ports.is_empty()) {
             let (name, what) = (plug.spec.name.clone(), plug.source.waits_for().to_owned());
@@ -309,7 +352,9 @@ impl Plugs {
 
     /// Whether a port is plugged in, or may still come.
     pub fn alive(&self) -> bool {
-        let alive = |plug: &Plug| !plug.ports.is_empty() || plug.source.may_bring();
+        let opens = self.hands.can_open();
+        let may_bring = |source: &Source| source.may_bring() && (opens || !source.is_opened());
+        let alive = |plug: &Plug| !plug.ports.is_empty() || may_bring(&plug.source);
         self.plugs.values().any(alive)
     }
 
@@ -345,7 +390,7 @@ impl Plugs {
         handle: &mut Handle<AnyPort>,
         changes: &mut Vec<Change>,
     ) {
-        for plug in self.plugs.values_mut() {
+        for (number, plug) in &mut self.plugs {
             let Some(index) = plug.source.concerned(watch, event) else { continue };
             if index.take().is_some() {
                 for report in plug.ports.drain(..).filter_map(|port| handle.remove(port)) {
@@ -353,7 +398,7 @@ impl Plugs {
                     changes.push(Change::Left { name, error, back });
                 }
             }
-            changes.extend(plug.open_again(handle));
+            changes.extend(plug.open_again(*number, &mut self.hands, handle));
         }
     }
 
@@ -362,16 +407,16 @@ impl Plugs {
         let Event::Detached { port, name, error } = event else {
             return changes.push(Change::Switch(event));
         };
-        let plug = self.plugs.values_mut().find(|plug| plug.ports.contains(&port));
-        let left = plug.and_then(|plug| {
+        let plug = self.plugs.iter_mut().find(|(_, plug)| plug.ports.contains(&port));
+        let left = plug.and_then(|(number, plug)| {
             plug.ports.retain(|other| *other != port);
-            Some((plug.source.left()?, plug))
+            Some((plug.source.left()?, *number, plug))
         });
-        let Some((back, plug)) = left else {
+        let Some((back, number, plug)) = left else {
             return changes.push(Change::Switch(Event::Detached { port, name, error }));
         };
         changes.push(Change::Left { name, error, back });
-        changes.extend(plug.open_again(handle));
+        changes.extend(plug.open_again(number, &mut self.hands, handle));
     }
 
     /// A receive ring that the kernel has stopped wakes nobody: who asks for the kernel's drops
@@ -393,9 +438,14 @@ impl Plugs {
 impl Plug {
     /// Opens a plug's device again, if it has one and it is there. If it does not open, it is not
     /// finished yet, and more will be told of its link.
-    fn open_again(&mut self, handle: &mut Handle<AnyPort>) -> Option<Change> {
-        let Source::Device { device, index, .. } = &mut self.source else { return None };
-        let (opened, found) = open::open_device(&self.spec, device).ok()?;
+    fn open_again(
+        &mut self,
+        number: usize,
+        hands: &mut Hands,
+        handle: &mut Handle<AnyPort>,
+    ) -> Option<Change> {
+        let Source::Device { index, .. } = &mut self.source else { return None };
+        let (opened, found) = hands.again(number, &self.spec).ok()?;
         *index = Some(found);
         let Opened { config, port, done, warnings } = opened;
         let name = config.name.clone();

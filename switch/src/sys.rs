@@ -24,6 +24,9 @@ use nix::{
     sys::socket::{SockaddrLike, UnixAddr},
 };
 
+mod process;
+
+pub(crate) use self::process::{fork_alone, recv_with, send_with, with_alone};
 use crate::frame::BATCH_MAX;
 #[cfg(target_arch = "x86_64")]
 use crate::offload::checksum::avx2;

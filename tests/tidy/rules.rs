@@ -52,6 +52,7 @@ const UNSAFE: Exceptions = &[
     ("benches/tap/rings.rs", "a bare loop on memory shared with the kernel, to compare with"),
     ("switch/src/port/packet/ring.rs", "memory shared with the kernel, with a safe face"),
     ("switch/src/sys.rs", "system calls and instructions, with a safe face"),
+    ("switch/src/sys/process.rs", "the same for a second process"),
     ("tools/netlab/src/sys.rs", "system calls, with a safe face"),
 ];
 

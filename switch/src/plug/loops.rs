@@ -7,7 +7,7 @@ use std::io;
 
 use netlab::{Link, MacvlanMode, Namespace};
 
-use super::{Failure, Plug, source::Source};
+use super::{Failure, owner::Kept};
 
 /// A port's device as it is now.
 struct Device<'a> {
@@ -21,9 +21,9 @@ struct Device<'a> {
 /// # Errors
 ///
 /// What the system said when it was asked for the devices.
-pub(super) fn find<'a>(plugs: impl Iterator<Item = &'a Plug> + Clone) -> io::Result<Vec<Failure>> {
+pub(super) fn find<'a>(plugs: impl Iterator<Item = &'a Kept> + Clone) -> io::Result<Vec<Failure>> {
     // The kernel refuses a second descriptor of one TAP: without netdevs there is nothing to see.
-    if !plugs.clone().any(|plug| matches!(plug.source, Source::Device { .. })) {
+    if !plugs.clone().any(|plug| plug.device.is_some()) {
         return Ok(Vec::new());
     }
     let mut namespaces: Vec<(Namespace, Vec<Link>)> = Vec::new();
@@ -100,9 +100,9 @@ fn hear_each_other(one: &Link, other: &Link) -> bool {
 }
 
 /// Where a plug's device is.
-fn namespace(plug: &Plug) -> io::Result<Namespace> {
-    match (&plug.source, plug.spec.netns.as_deref()) {
-        (Source::Device { device, .. }, _) => device.namespace(),
+fn namespace(plug: &Kept) -> io::Result<Namespace> {
+    match (&plug.device, plug.spec.netns.as_deref()) {
+        (Some(device), _) => device.namespace(),
         (_, Some(netns)) => Namespace::open(netns),
         (_, None) => Namespace::current(),
     }

@@ -1,14 +1,15 @@
-//! From a spec to what is open: one function for each kind of port.
+//! From a spec to what is open: one function for each kind of port. It takes the rights that a
+//! switch needs, and nothing here is on the way of what it does from then on: so it may be another
+//! process that calls this (opener.rs).
 
 use std::{fs, io};
 
-use crossbeam_channel::Sender;
-use netlab::{Created, Links, Namespace, Prefix};
+use netlab::{Created, LinkWatch, Links, Namespace, Prefix};
 use nix::unistd::User;
 
 use super::{
-    Arrival, Opened, made,
-    source::{Device, Playing, Source, Watches},
+    Opened, made,
+    origin::{Device, NOTHING, Origin, Outcome, Watched},
 };
 use crate::{
     frame::Mac,
@@ -16,7 +17,7 @@ use crate::{
         any::AnyPort,
         macvtap::{Macvtap, MacvtapConfig},
         packet::{Host, Packet, PacketConfig},
-        pcap::{Pcap, PcapConfig},
+        pcap::{Files, Pcap, PcapConfig},
         socket::{DgramConfig, Socket, UdpConfig},
         stream::{self, Listener, StreamConfig},
         tap::{Tap, TapConfig, TapError},
@@ -33,41 +34,23 @@ use crate::{
 /// The MTU of a port that has no device to ask.
 const MTU_DEFAULT: u32 = 1500;
 
-/// What became of a spec.
-pub(super) struct Outcome {
-    pub(super) source: Source,
-    /// The first port, if it is there already.
-    pub(super) opened: Option<Opened>,
-    /// The device that was made for it.
-    pub(super) made: Option<Created>,
-    /// Whether that stays, once all ports have opened.
-    pub(super) stays: bool,
-}
-
 /// A plug that is to be opened.
 struct Opening<'a> {
     spec: &'a PortSpec,
-    /// The number that it will have.
-    number: usize,
     /// The namespace that its spec names.
     netns: Option<Namespace>,
-    tell: &'a Sender<Arrival>,
-    watches: &'a mut Watches,
+    /// The namespaces that are watched.
+    watched: &'a [Namespace],
 }
 
-/// Opens the plug of this number.
+/// Opens a plug. `watched`: the namespaces whose links are watched, each by its place.
 ///
 /// # Errors
 ///
 /// A sentence that says what is wrong, and what helps.
-pub(super) fn open(
-    spec: &PortSpec,
-    number: usize,
-    tell: &Sender<Arrival>,
-    watches: &mut Watches,
-) -> Result<Outcome, String> {
+pub(super) fn open(spec: &PortSpec, watched: &[Namespace]) -> Result<Outcome, String> {
     let netns = spec.netns.as_deref().map(Namespace::open).transpose().map_err(reason)?;
-    let opening = Opening { spec, number, netns, tell, watches };
+    let opening = Opening { spec, netns, watched };
     match &spec.kind {
         PortKind::Tap(tap) => opening.tap(tap),
         PortKind::Packet(packet) => opening.packet(packet),
@@ -256,34 +239,24 @@ impl Opening<'_> {
     }
 
     fn stream(self, stream: &StreamSpec) -> Result<Outcome, String> {
-        let StreamSpec { path, connect } = stream.clone();
-        let mtu = self.spec.mtu.unwrap_or(MTU_DEFAULT);
-        let config = StreamConfig { path, connect, mtu };
-        if !connect {
+        let config = stream_config(self.spec, stream);
+        if !stream.connect {
             let listener = Listener::bind(&config).map_err(|error| error.to_string())?;
-            let accept = |listener: &mut Listener| Ok(listener.accept()?.map(AnyPort::from));
-            let source = Source::listen(self.number, self.tell, listener, accept);
-            return Ok(Outcome {
-                source: source.map_err(reason)?,
-                opened: None,
-                made: None,
-                stays: false,
-            });
+            return Ok(Outcome { origin: Origin::Stream(listener), ..NOTHING });
         }
         let port = match stream::connect(&config) {
             Ok(port) => Some(port),
             Err(error) if error.is_passing() => None,
             Err(error) => return Err(error.to_string()),
         };
-        let again = move || stream::connect(&config).ok().map(AnyPort::from);
-        let source = Source::connect(self.number, self.tell, port.is_some(), again);
-        let opened = port.map(|port| self.opened(port, format!("connected, MTU {mtu}")));
-        Ok(Outcome { source: source.map_err(reason)?, opened, made: None, stays: false })
+        let done = format!("connected, MTU {}", config.mtu);
+        let opened = port.map(|port| self.opened(port, done));
+        Ok(Outcome { origin: Origin::Connection, opened, ..NOTHING })
     }
 
     fn dgram(self, dgram: &DgramSpec) -> Result<Outcome, String> {
         let DgramSpec { local, remote } = dgram.clone();
-        let mtu = self.spec.mtu.unwrap_or(MTU_DEFAULT);
+        let mtu = mtu_of(self.spec);
         let port = Socket::dgram(&DgramConfig { local, remote, mtu });
         let port = port.map_err(|error| error.to_string())?;
         let remote = dgram.remote.display();
@@ -292,33 +265,22 @@ impl Opening<'_> {
 
     fn udp(self, udp: &UdpSpec) -> Result<Outcome, String> {
         let UdpSpec { local, remote } = *udp;
-        let mtu = self.spec.mtu.unwrap_or(MTU_DEFAULT);
+        let mtu = mtu_of(self.spec);
         let port = Socket::udp(&UdpConfig { local, remote, netns: self.netns.clone(), mtu });
         let port = port.map_err(|error| error.to_string())?;
         Ok(once(self.opened(port, format!("bound, its other end is {remote}, MTU {mtu}"))))
     }
 
     fn vde(self, vde: &VdeSpec) -> Result<Outcome, String> {
-        let mtu = self.spec.mtu.unwrap_or(MTU_DEFAULT);
+        let mtu = mtu_of(self.spec);
         let vde = Vde::listen(&VdeConfig { mtu, ..VdeConfig::new(&vde.folder) });
         let vde = vde.map_err(|error| error.to_string())?;
-        let accept = |vde: &mut Vde| Ok(vde.accept()?.map(AnyPort::from));
-        let source = Source::listen(self.number, self.tell, vde, accept).map_err(reason)?;
-        Ok(Outcome { source, opened: None, made: None, stays: false })
+        Ok(Outcome { origin: Origin::Vde(vde), ..NOTHING })
     }
 
     fn pcap(self, pcap: &PcapSpec) -> Result<Outcome, String> {
-        let PcapSpec { input, output, speed } = pcap.clone();
-        let mtu = self.spec.mtu.unwrap_or(PcapConfig::new().mtu);
-        let port = Pcap::open(&PcapConfig { input, output, speed, mtu });
-        let port = port.map_err(|error| error.to_string())?;
-        let show = |path: &std::path::PathBuf| path.display().to_string();
-        let played = pcap.input.as_ref().map(|path| format!("plays {}", show(path)));
-        let recorded = pcap.output.as_ref().map(|path| format!("records into {}", show(path)));
-        let done = played.into_iter().chain(recorded).collect::<Vec<_>>().join(", ");
-        let playing = if pcap.input.is_some() { Playing::On } else { Playing::Over };
-        let source = Source::Pcap(port.status(), playing);
-        Ok(Outcome { source, opened: Some(self.opened(port, done)), made: None, stays: false })
+        let files = Files::open(&pcap_config(self.spec, pcap)).map_err(|e| e.to_string())?;
+        Ok(once(open_files(self.spec, pcap, files)?))
     }
 
     fn opened(&self, port: impl Into<AnyPort>, done: String) -> Opened {
@@ -348,13 +310,21 @@ impl Opening<'_> {
     ) -> Result<Outcome, String> {
         // First the watch: what happens after the opening must be told.
         let namespace = device.namespace().map_err(reason)?;
-        let watch = self.watches.watch(&namespace, self.tell).map_err(reason)?;
+        let known = self.watched.iter().position(|known| *known == namespace);
+        let watched = match known {
+            Some(_) => None,
+            None => Some(Watched {
+                events: LinkWatch::open(&namespace).map_err(reason)?,
+                links: namespace.links().map_err(reason)?,
+            }),
+        };
+        let watch = known.unwrap_or(self.watched.len());
         let (mut opened, index) = open_device(self.spec, &device)?;
         if let Some(done) = done {
             opened.done = format!("{done}, {}", opened.done);
         }
-        let source = Source::Device { device, watch, index: Some(index) };
-        Ok(Outcome { source, opened: Some(opened), made, stays: false })
+        let origin = Origin::Device { watch, watched, index };
+        Ok(Outcome { origin, opened: Some(opened), made, device: Some(device), ..NOTHING })
     }
 
     /// Makes a device that goes with the plug, and at once if it cannot be finished.
@@ -403,6 +373,47 @@ pub(super) fn open_device(spec: &PortSpec, device: &Device) -> Result<(Opened, u
     }
 }
 
+/// The port of captures whose files are open.
+///
+/// # Errors
+///
+/// A sentence: what is in them is no capture.
+pub(super) fn open_files(spec: &PortSpec, pcap: &PcapSpec, files: Files) -> Result<Opened, String> {
+    let port = Pcap::of(&pcap_config(spec, pcap), files).map_err(|error| error.to_string())?;
+    let show = |path: &std::path::PathBuf| path.display().to_string();
+    let played = pcap.input.as_ref().map(|path| format!("plays {}", show(path)));
+    let recorded = pcap.output.as_ref().map(|path| format!("records into {}", show(path)));
+    let done = played.into_iter().chain(recorded).collect::<Vec<_>>().join(", ");
+    let (config, warnings) = (config_of(spec), Vec::new());
+    Ok(Opened { config, port: port.into(), done, warnings })
+}
+
+/// What a port of captures is to be like.
+pub(super) fn pcap_config(spec: &PortSpec, pcap: &PcapSpec) -> PcapConfig {
+    let PcapSpec { input, output, speed } = pcap.clone();
+    PcapConfig { input, output, speed, mtu: spec.mtu.unwrap_or(PcapConfig::new().mtu) }
+}
+
+/// What makes a connection again.
+pub(super) fn reconnect(spec: &PortSpec) -> impl Fn() -> Option<AnyPort> + Send + use<> {
+    let config = match &spec.kind {
+        PortKind::Stream(stream) => Some(stream_config(spec, stream)),
+        _ => None,
+    };
+    move || stream::connect(config.as_ref()?).ok().map(AnyPort::from)
+}
+
+/// The MTU of a port that has no device to ask.
+pub(super) fn mtu_of(spec: &PortSpec) -> u32 {
+    spec.mtu.unwrap_or(MTU_DEFAULT)
+}
+
+/// What a port on a stream socket is to be like.
+pub(super) fn stream_config(spec: &PortSpec, stream: &StreamSpec) -> StreamConfig {
+    let StreamSpec { path, connect } = stream.clone();
+    StreamConfig { path, connect, mtu: mtu_of(spec) }
+}
+
 /// An address for this machine by this name: locally administered (IEEE 802-2014, 8.2.2), and the
 /// same each time.
 fn stable_mac(name: &str) -> Mac {
@@ -416,10 +427,10 @@ fn stable_mac(name: &str) -> Mac {
 
 /// A port that comes once.
 fn once(opened: Opened) -> Outcome {
-    Outcome { source: Source::Descriptor, opened: Some(opened), made: None, stays: false }
+    Outcome { opened: Some(opened), ..NOTHING }
 }
 
-fn config_of(spec: &PortSpec) -> PortConfig {
+pub(super) fn config_of(spec: &PortSpec) -> PortConfig {
     PortConfig { quota: spec.quota, ..PortConfig::named(&spec.name) }
 }
 

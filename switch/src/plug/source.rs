@@ -1,16 +1,26 @@
 //! Where a plug's ports come from, after the first.
 
-use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::AsFd,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use crossbeam_channel::Sender;
-use netlab::{LinkEvent, LinkWatch, Namespace};
+use netlab::{LinkEvent, Links};
 use nix::sys::eventfd::EventFd;
 
 use super::{
     Arrival, Back,
     lookout::{Lookout, Next, event},
+    origin::{Origin, Watched},
 };
-use crate::port::{any::AnyPort, macvtap::MacvtapConfig, packet::PacketConfig, pcap::PcapStatus};
+use crate::{
+    port::{any::AnyPort, pcap::PcapStatus, stream::Listener, vde::Vde},
+    topology::{PcapSpec, PortKind, PortSpec},
+};
 
 /// How soon a connection that was lost is tried again; each time in vain doubles it.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -27,10 +37,14 @@ pub(super) enum Source {
     Pcap(PcapStatus, Playing),
     /// A network device that may go and come back.
     Device {
-        /// How it is opened.
-        device: Device,
+        /// Its name, as long as nobody gives it another.
+        name: String,
+        /// Whether its port has a receive ring of the kernel's.
+        ring: bool,
         /// The watch of its namespace.
         watch: usize,
+        /// Those of its namespace.
+        links: Arc<Mutex<Links>>,
         /// Its number, if it is there.
         index: Option<u32>,
     },
@@ -53,45 +67,54 @@ pub(super) enum Playing {
     Over,
 }
 
-/// A network device that does not tell when it is deleted: its link is watched.
-pub(super) enum Device {
-    /// Any, by a packet socket.
-    Packet(PacketConfig),
-    /// A macvtap, by its descriptor.
-    Macvtap(MacvtapConfig),
-}
-
-impl Device {
-    /// Its name, as long as nobody gives it another.
-    pub(super) fn name(&self) -> &str {
-        match self {
-            Device::Packet(config) => &config.device,
-            Device::Macvtap(config) => &config.name,
+impl Playing {
+    /// How far one of this spec is that has not begun.
+    pub(super) fn of(spec: &PortSpec) -> Playing {
+        match &spec.kind {
+            PortKind::Pcap(PcapSpec { input: Some(_), .. }) => Playing::On,
+            _ => Playing::Over,
         }
     }
-
-    /// Its namespace.
-    ///
-    /// # Errors
-    ///
-    /// What the system said when our own was asked for.
-    pub(super) fn namespace(&self) -> io::Result<Namespace> {
-        let netns = match self {
-            Device::Packet(PacketConfig { netns, .. }) => netns,
-            Device::Macvtap(MacvtapConfig { netns, .. }) => netns,
-        };
-        netns.clone().map_or_else(Namespace::current, Ok)
-    }
-
-    /// Whether the link with this number is there. If nobody says, it is taken to be gone, and the
-    /// device is opened anew.
-    fn has(&self, index: u32) -> bool {
-        let list = || self.namespace()?.links()?.list();
-        list().is_ok_and(|links| links.iter().any(|link| link.index == index))
-    }
 }
 
+/// What makes a connection again.
+pub(super) type Reconnect = Box<dyn Fn() -> Option<AnyPort> + Send>;
+
 impl Source {
+    /// What brings the plug of this number its ports, the first of which may be open.
+    pub(super) fn of(
+        origin: Origin,
+        number: usize,
+        spec: &PortSpec,
+        port: Option<&AnyPort>,
+        tell: &Sender<Arrival>,
+        watches: &mut Watches,
+        reconnect: Reconnect,
+    ) -> io::Result<Source> {
+        Ok(match origin {
+            Origin::Once => match port {
+                Some(AnyPort::Pcap(port)) => Source::Pcap(port.status(), Playing::of(spec)),
+                _ => Source::Descriptor,
+            },
+            Origin::Device { watch, watched, index } => Source::Device {
+                name: spec.kind.device().unwrap_or_default().to_owned(),
+                ring: matches!(port, Some(AnyPort::Packet(_))),
+                watch,
+                links: watches.watch(watch, watched, tell)?,
+                index: Some(index),
+            },
+            Origin::Stream(listener) => {
+                let accept = |listener: &mut Listener| Ok(listener.accept()?.map(AnyPort::from));
+                Source::listen(number, tell, listener, accept)?
+            }
+            Origin::Vde(vde) => {
+                let accept = |vde: &mut Vde| Ok(vde.accept()?.map(AnyPort::from));
+                Source::listen(number, tell, vde, accept)?
+            }
+            Origin::Connection => Source::connect(number, tell, port.is_some(), reconnect)?,
+        })
+    }
+
     /// Waits for clients: `accept` gives the next one, if there is one.
     pub(super) fn listen<L: AsFd + Send + 'static>(
         plug: usize,
@@ -161,9 +184,14 @@ impl Source {
         !matches!(self, Source::Descriptor | Source::Pcap(..))
     }
 
+    /// Whether a port that may still come has to be opened.
+    pub(super) fn is_opened(&self) -> bool {
+        matches!(self, Source::Device { .. } | Source::Connection { .. })
+    }
+
     /// Whether its port has a receive ring of the kernel's.
     pub(super) fn has_ring(&self) -> bool {
-        matches!(self, Source::Device { device: Device::Packet(_), .. })
+        matches!(self, Source::Device { ring: true, .. })
     }
 
     /// What there is to tell of a port that stays.
@@ -193,15 +221,15 @@ impl Source {
 
     /// The device's number, if this may mean that it has gone or come.
     pub(super) fn concerned(&mut self, by: usize, event: &LinkEvent) -> Option<&mut Option<u32>> {
-        let Source::Device { device, watch, index } = self else { return None };
+        let Source::Device { name, watch, index, links, .. } = self else { return None };
         let concerned = *watch == by
             && match (event, *index) {
-                (LinkEvent::Changed(link), None) => link.name == device.name(),
+                (LinkEvent::Changed(link), None) => link.name == *name,
                 // It went down, came up, has another name: its socket bears that.
                 (LinkEvent::Changed(_), Some(_)) => false,
                 (LinkEvent::Gone { index, .. }, ours) => ours == Some(*index),
                 (LinkEvent::Lost, None) => true,
-                (LinkEvent::Lost, Some(index)) => !device.has(index),
+                (LinkEvent::Lost, Some(index)) => !has(links, index),
             };
         concerned.then_some(index)
     }
@@ -224,26 +252,34 @@ impl Source {
     }
 }
 
+/// Whether the link with this number is there. If nobody says, it is taken to be gone, and the
+/// device is opened anew.
+fn has(links: &Mutex<Links>, index: u32) -> bool {
+    let list = links.lock().unwrap_or_else(PoisonError::into_inner).list();
+    list.is_ok_and(|links| links.iter().any(|link| link.index == index))
+}
+
 /// The namespaces whose links are watched, each once.
 #[derive(Default)]
 pub(super) struct Watches {
-    watches: Vec<(Namespace, Lookout)>,
+    watches: BTreeMap<usize, (Arc<Mutex<Links>>, Lookout)>,
 }
 
 impl Watches {
-    /// The number of the watch of a namespace, which begins if there is none. What happens from
-    /// now on is told, so list the links only then.
+    /// The links of the namespace whose watch has this number, and begins now if it is new: what
+    /// happens from then on is told.
     pub(super) fn watch(
         &mut self,
-        namespace: &Namespace,
+        watch: usize,
+        watched: Option<Watched>,
         tell: &Sender<Arrival>,
-    ) -> io::Result<usize> {
-        if let Some(found) = self.watches.iter().position(|(known, _)| known == namespace) {
-            return Ok(found);
-        }
-        let (watch, tell) = (self.watches.len(), tell.clone());
-        let links = LinkWatch::open(namespace)?;
-        let lookout = Lookout::start("links", links, Next::Wait, move |links| {
+    ) -> io::Result<Arc<Mutex<Links>>> {
+        let Some(Watched { events, links }) = watched else {
+            let (links, _) = self.watches.get(&watch).ok_or(io::ErrorKind::NotFound)?;
+            return Ok(links.clone());
+        };
+        let tell = tell.clone();
+        let lookout = Lookout::start("links", events, Next::Wait, move |links| {
             loop {
                 let event = match links.recv() {
                     Ok(None) => return Next::Wait,
@@ -256,7 +292,8 @@ impl Watches {
                 }
             }
         })?;
-        self.watches.push((namespace.clone(), lookout));
-        Ok(watch)
+        let links = Arc::new(Mutex::new(links));
+        self.watches.insert(watch, (links.clone(), lookout));
+        Ok(links)
     }
 }

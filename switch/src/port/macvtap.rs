@@ -21,13 +21,14 @@
 use std::{
     error, fmt, io,
     os::fd::{AsFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use netlab::{Created, Link, Links, MacvlanMode, MacvtapDevice, Namespace};
 
 use crate::{
     frame::{Mac, Selection},
+    parcel::Parcel,
     port::{
         KernelDrops, Port, Sent, Tx,
         datagram::{DatagramRx, DatagramTx},
@@ -70,7 +71,8 @@ impl MacvtapConfig {
 /// A macvtap that is open.
 pub struct Macvtap {
     fd: Arc<OwnedFd>,
-    namespace: Namespace,
+    /// Those of its namespace.
+    links: Links,
     created: Option<Created>,
     offloads: Offloads,
     index: u32,
@@ -103,6 +105,26 @@ impl Macvtap {
         self.created.take()
     }
 
+    /// Puts what the port is about into a parcel. What was created is deleted now, if it was not
+    /// taken out before.
+    pub(crate) fn pack(self, parcel: &mut Parcel) -> io::Result<()> {
+        let numbers = [self.mtu.into(), self.index.into(), self.drops.rx, self.drops.tx];
+        numbers.into_iter().for_each(|number| parcel.put_number(number));
+        parcel.put_fd(self.fd.try_clone()?);
+        parcel.put_fd(self.links.into_fd());
+        Ok(())
+    }
+
+    /// Takes it out again.
+    pub(crate) fn unpack(parcel: &mut Parcel) -> io::Result<Macvtap> {
+        let (mtu, index) = (parcel.take_number()? as u32, parcel.take_number()? as u32);
+        let drops = KernelDrops { rx: parcel.take_number()?, tx: parcel.take_number()? };
+        let fd = Arc::new(parcel.take_fd()?);
+        let links = Links::from_fd(parcel.take_fd()?);
+        let (offloads, warnings) = (Offloads::NONE, Vec::new());
+        Ok(Macvtap { fd, links, created: None, offloads, index, mtu, drops, warnings })
+    }
+
     /// The device's number in its namespace: it has no better name, for it may be renamed.
     pub fn index(&self) -> u32 {
         self.index
@@ -125,8 +147,8 @@ impl Macvtap {
     }
 
     /// Sets MTU and address, brings the device up, and notes how it is then.
-    fn configure(&mut self, config: &MacvtapConfig, links: &mut Links) -> Result<(), Fault> {
-        let name = &config.name;
+    fn configure(&mut self, config: &MacvtapConfig) -> Result<(), Fault> {
+        let (name, links) = (&config.name, &mut self.links);
         let link = find(links, name)?;
         if let Some(mtu) = config.mtu.filter(|mtu| *mtu != link.mtu) {
             links.set_mtu(name, mtu).map_err(|e| mtu_fault(e, mtu, &link, links))?;
@@ -171,7 +193,7 @@ impl Port for Macvtap {
         let receiving = vec![DatagramRx::new(self.fd.clone())];
         let sending = DatagramTx::new(self.fd, self.mtu);
         let device = Device {
-            namespace: self.namespace,
+            links: Mutex::new(self.links),
             index: self.index,
             before: self.drops,
             _created: self.created,
@@ -188,7 +210,7 @@ pub struct MacvtapTx {
 
 /// What all sending halves share; not on the way of a frame.
 struct Device {
-    namespace: Namespace,
+    links: Mutex<Links>,
     index: u32,
     /// What the kernel had dropped when the device was opened.
     before: KernelDrops,
@@ -223,7 +245,7 @@ impl Tx for MacvtapTx {
 impl Device {
     fn drops(&self, fd: std::os::fd::BorrowedFd<'_>) -> io::Result<KernelDrops> {
         let (name, _) = sys::tun_device(fd)?;
-        let link = self.namespace.links()?.expect(&name)?;
+        let link = self.links.lock().unwrap_or_else(PoisonError::into_inner).expect(&name)?;
         // In its namespace, another device may have the name by now.
         Ok(if link.index == self.index { kernel_drops(&link) } else { KernelDrops::default() })
     }
@@ -271,9 +293,9 @@ fn open(config: &MacvtapConfig) -> Result<Macvtap, Fault> {
         mtu: 0,
         drops: KernelDrops::default(),
         warnings: Vec::new(),
-        namespace,
+        links,
     };
-    macvtap.configure(config, &mut links)?;
+    macvtap.configure(config)?;
     Ok(macvtap)
 }
 

@@ -25,7 +25,7 @@
 use std::{
     error, fmt, fs, io,
     os::fd::{AsFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use netlab::{Link, Links, Namespace};
@@ -36,6 +36,7 @@ use nix::sys::socket::{
 
 use crate::{
     offload::VNET_HEADER_LEN,
+    parcel::{self, Parcel},
     port::{Port, macvtap::hears_its_own},
     sys,
 };
@@ -50,7 +51,7 @@ pub use receive::PacketRx;
 pub use send::PacketTx;
 
 use drops::Drops;
-use host::Taken;
+pub(crate) use host::Taken;
 use ring::{RING_OCTETS, Ring};
 
 /// Octets of kernel memory that may be filled with frames for one port: the ring, and the queue
@@ -116,11 +117,13 @@ struct Shared {
     mtu: u32,
     index: u32,
     namespace: Namespace,
+    /// Those of its namespace.
+    links: Mutex<Links>,
     drops: Drops,
     /// What the device had dropped in sending when it was opened.
     device_drops_before: u64,
-    /// Given back with the last half.
-    _taken: Taken,
+    /// Given back with the last half. `None`: whoever has opened it gives it back.
+    taken: Option<Taken>,
 }
 
 impl Packet {
@@ -144,6 +147,48 @@ impl Packet {
         };
         let opened = namespace.run(|| open_here(config, headers, &namespace));
         opened.map_err(|e| fail(Fault::System("enter its namespace", e)))?.map_err(fail)
+    }
+
+    /// Puts what the port is about into a parcel. What was taken from the host stays here, to be
+    /// given back.
+    pub(crate) fn pack(self, parcel: &mut Parcel) -> io::Result<Option<Taken>> {
+        let Packet { ring, shared, warnings: _ } = self;
+        // The kernel has filled no slot that was looked at.
+        drop(ring);
+        let shared = Arc::into_inner(shared).ok_or_else(parcel::wrong)?;
+        let header = HEADERS.iter().position(|header| *header == shared.header);
+        let header = header.ok_or_else(parcel::wrong)? as u64;
+        let numbers = [header, shared.mtu.into(), shared.index.into(), shared.device_drops_before];
+        numbers.into_iter().for_each(|number| parcel.put_number(number));
+        parcel.put_fd(shared.fd);
+        parcel.put_fd(shared.namespace.as_fd().try_clone_to_owned()?);
+        let links = shared.links.into_inner().unwrap_or_else(PoisonError::into_inner);
+        parcel.put_fd(links.into_fd());
+        Ok(shared.taken)
+    }
+
+    /// Takes it out again.
+    pub(crate) fn unpack(parcel: &mut Parcel) -> io::Result<Packet> {
+        let header = HEADERS.get(parcel.take_number()? as usize).ok_or_else(parcel::wrong)?;
+        let (mtu, index) = (parcel.take_number()? as u32, parcel.take_number()? as u32);
+        let device_drops_before = parcel.take_number()?;
+        let fd = parcel.take_fd()?;
+        let ring = Ring::map(fd.as_fd())?;
+        let namespace = Namespace::from_fd(parcel.take_fd()?)?;
+        let links = Mutex::new(Links::from_fd(parcel.take_fd()?));
+        let (drops, taken) = (Drops::default(), None);
+        let shared = Shared {
+            fd,
+            header: *header,
+            mtu,
+            index,
+            namespace,
+            links,
+            drops,
+            device_drops_before,
+            taken,
+        };
+        Ok(Packet { ring, shared: Arc::new(shared), warnings: Vec::new() })
     }
 
     /// The device's number in its namespace (ifindex). One that is made again has another.
@@ -188,7 +233,7 @@ impl Port for Packet {
 impl Shared {
     /// What the device dropped in sending since the port was opened.
     fn device_drops(&self) -> io::Result<u64> {
-        let links = self.namespace.links()?.list()?;
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner).list()?;
         let link = links.into_iter().find(|link| link.index == self.index);
         let link = link.ok_or(io::ErrorKind::NotFound)?;
         Ok(link.counters.tx_dropped.saturating_sub(self.device_drops_before))
@@ -232,17 +277,18 @@ fn open_here(
     promiscuous(&fd, link.index).map_err(set)?;
     // From here on frames come: everything is as they need it.
     sys::packet_bind(fd.as_fd(), link.index, libc::ETH_P_ALL as u16).map_err(set)?;
-    let link = Links::here().and_then(|mut links| links.get(device)).map_err(asked)?;
-    let link = link.ok_or_else(gone)?;
+    let mut links = Links::here().map_err(asked)?;
+    let link = links.get(device).map_err(asked)?.ok_or_else(gone)?;
     let shared = Shared {
         fd,
         header,
         mtu: link.mtu,
         index: link.index,
         namespace: namespace.clone(),
+        links: Mutex::new(links),
         drops: Drops::default(),
         device_drops_before: link.counters.tx_dropped,
-        _taken: taken,
+        taken: Some(taken),
     };
     warnings.extend(hears_its_own(&link));
     Ok(Packet { ring, shared: Arc::new(shared), warnings })

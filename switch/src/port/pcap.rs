@@ -48,7 +48,7 @@ use crate::{
     },
 };
 use record::{Recorder, Recording};
-use replay::{Capture, Player};
+use replay::{Capture, Damage, Player};
 pub use single::read_frame;
 
 /// Octets, with what the kernel keeps beside each frame, that wait in either direction between
@@ -154,45 +154,68 @@ impl Pcap {
     ///
     /// A sentence that says what is wrong with which file, and what helps.
     pub fn open(config: &PcapConfig) -> Result<Pcap, PcapError> {
-        let fail = |path: &Path, fault| PcapError { path: path.to_owned(), fault };
-        if config.input.is_none() && config.output.is_none() {
-            return Err(fail(Path::new(""), Fault::NoFile));
-        }
-        if !config.speed.is_sound() {
-            return Err(fail(config.input.as_deref().unwrap_or(Path::new("")), Fault::Speed));
-        }
-        let mut there = None;
-        let capture = match &config.input {
-            Some(path) => {
-                there = Some(look(path).map_err(|e| fail(path, Fault::Read(e)))?);
-                let capture = Capture::open(path).map_err(|e| fail(path, Fault::Refused(e)))?;
-                Some(capture)
-            }
-            None => None,
-        };
-        let recording = match &config.output {
-            Some(path) => {
-                let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-                match (look(path), &there) {
-                    (Ok(output), Some(input)) if same(&output, input) => {
-                        return Err(fail(path, Fault::Same));
-                    }
-                    (Err(e), _) if e.kind() != io::ErrorKind::NotFound => {
-                        return Err(fail(path, Fault::Write(e)));
-                    }
-                    _ => {}
-                }
-                Some(Recording::create(path).map_err(|e| fail(path, Fault::Write(e)))?)
-            }
-            None => None,
-        };
-        let status = PcapStatus::default();
+        Pcap::of(config, Files::open(config)?)
+    }
+
+    /// The same with files that are open.
+    pub(crate) fn of(config: &PcapConfig, files: Files) -> Result<Pcap, PcapError> {
+        let capture = files.input.zip(config.input.as_ref()).map(|(file, path)| {
+            Capture::of(file).map_err(|e| PcapError::new(path, Fault::Refused(e)))
+        });
+        let capture = capture.transpose()?;
+        let recording = files.output.zip(config.output.as_ref()).map(|(file, path)| {
+            Recording::create(file, path).map_err(|e| PcapError::new(path, Fault::Write(e)))
+        });
+        let (recording, status) = (recording.transpose()?, PcapStatus::default());
         Ok(Pcap { capture, recording, speed: config.speed, mtu: config.mtu, status })
     }
 
     /// By which to see later how far it is.
     pub fn status(&self) -> PcapStatus {
         self.status.clone()
+    }
+}
+
+/// The files of a port.
+pub(crate) struct Files {
+    pub(crate) input: Option<fs::File>,
+    /// As it was, if it was there.
+    pub(crate) output: Option<fs::File>,
+}
+
+impl Files {
+    /// Opens them.
+    pub(crate) fn open(config: &PcapConfig) -> Result<Files, PcapError> {
+        if config.input.is_none() && config.output.is_none() {
+            return Err(PcapError::new(Path::new(""), Fault::NoFile));
+        }
+        if !config.speed.is_sound() {
+            let path = config.input.as_deref().unwrap_or(Path::new(""));
+            return Err(PcapError::new(path, Fault::Speed));
+        }
+        let mut there = None;
+        let input = config.input.as_ref().map(|path| {
+            there = Some(look(path).map_err(|e| PcapError::new(path, Fault::Read(e)))?);
+            let refused = |e| PcapError::new(path, Fault::Refused(Damage::System(e)));
+            fs::File::open(path).map_err(refused)
+        });
+        let input = input.transpose()?;
+        let output = config.output.as_ref().map(|path| {
+            let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+            match (look(path), &there) {
+                (Ok(output), Some(input)) if same(&output, input) => {
+                    return Err(PcapError::new(path, Fault::Same));
+                }
+                (Err(e), _) if e.kind() != io::ErrorKind::NotFound => {
+                    return Err(PcapError::new(path, Fault::Write(e)));
+                }
+                _ => {}
+            }
+            // It is emptied when the input was found good.
+            let file = fs::File::options().write(true).create(true).truncate(false).open(path);
+            file.map_err(|e| PcapError::new(path, Fault::Write(e)))
+        });
+        Ok(Files { input, output: output.transpose()? })
     }
 }
 
@@ -392,11 +415,17 @@ enum Fault {
     Speed,
     Same,
     Read(io::Error),
-    Refused(replay::Damage),
+    Refused(Damage),
     Write(io::Error),
     Zero,
     Partial(u64),
     Missing { number: u64, count: u64 },
+}
+
+impl PcapError {
+    fn new(path: &Path, fault: Fault) -> PcapError {
+        PcapError { path: path.to_owned(), fault }
+    }
 }
 
 impl fmt::Display for PcapError {
@@ -611,7 +640,7 @@ mod tests {
                 assert_eq!(frames_played, frames(), "{magic:x}");
                 assert_eq!((status.played(), status.skipped()), (200, 0));
                 assert_eq!(status.take_warning(), None);
-                let mut capture = Capture::open(&path).unwrap();
+                let mut capture = Capture::of(fs::File::open(&path).unwrap()).unwrap();
                 let nanoseconds = if magic == 0xa1b2_c3d4 { 999_000 } else { 999 };
                 let time = Duration::new(1_000_000_000, nanoseconds);
                 assert_eq!(capture.next().unwrap(), Some(replay::Record::Frame(time)));
@@ -637,7 +666,8 @@ mod tests {
             (option(9, &[0x80 | 64]), 5, None),
         ] {
             let file = [section(), interface(1, &options), enhanced(0, units, 18, &frame(1, 18))];
-            let capture = Capture::open(&folder.file("in.pcapng", &file.concat()));
+            let capture =
+                Capture::of(fs::File::open(folder.file("in.pcapng", &file.concat())).unwrap());
             match time {
                 Some(time) => {
                     let first = capture.ok().unwrap().next().unwrap();
@@ -676,7 +706,7 @@ mod tests {
         let folder = Folder::new();
         let path = folder.file("in.pcapng", &file.concat());
         assert_eq!(play(&path).0, [frame(1, 19), frame(2, 21), frame(3, 20)]);
-        let mut capture = Capture::open(&path).unwrap();
+        let mut capture = Capture::of(fs::File::open(&path).unwrap()).unwrap();
         capture.next().unwrap();
         let time = Duration::from_secs(7);
         assert_eq!(capture.next().unwrap(), Some(replay::Record::Frame(time)));
@@ -797,7 +827,7 @@ mod tests {
         let path = folder.path("in");
         let read = |octets: &[u8]| {
             fs::write(&path, octets).unwrap();
-            let Ok(mut capture) = Capture::open(&path) else { return };
+            let Ok(mut capture) = Capture::of(fs::File::open(&path).unwrap()) else { return };
             while let Ok(Some(_)) = capture.next() {}
         };
         for file in [ng.concat(), classic] {
@@ -967,7 +997,8 @@ mod tests {
             fn split(self) -> io::Result<(Vec<PcapRx>, PcapTx)> {
                 let folder = Folder::new();
                 let octets = pcap(0xa1b2_c3d4, 1, u32::to_le_bytes, &frames());
-                let capture = Capture::open(&folder.file("in.pcap", &octets)).ok();
+                let capture =
+                    Capture::of(fs::File::open(folder.file("in.pcap", &octets)).unwrap()).ok();
                 start(capture, Some(self.0), Speed::Flat(1000), 1500, PcapStatus::default())
             }
         }

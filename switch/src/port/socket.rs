@@ -33,6 +33,7 @@ use nix::{
 use crate::{
     frame::{Arena, FRAME_MAX, Frame, Lent, Selection, bits},
     offload::VNET_HEADER_LEN,
+    parcel::Parcel,
     port::{
         Port, Rx, Sent, Tx,
         unix::{Bound, Fault, Place, SocketError, check_mtu, widen},
@@ -122,6 +123,27 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Puts its socket into a parcel. What removes its path stays here.
+    pub(crate) fn pack(self, parcel: &mut Parcel) -> Option<Bound> {
+        parcel.put_number(u64::from(self.mtu));
+        parcel.put_text(self.ends.remote.path().unwrap_or_default());
+        parcel.put_fd(self.ends.socket);
+        self.ends._bound
+    }
+
+    /// Takes it out again.
+    pub(crate) fn unpack(parcel: &mut Parcel) -> io::Result<Socket> {
+        let (mtu, path) = (parcel.take_number()? as u32, parcel.take_text()?);
+        let remote = match path.is_empty() {
+            true => Remote::Connected,
+            false => Remote::Unix(Place::new(path.as_ref()).map_err(io::Error::other)?),
+        };
+        let socket = parcel.take_fd()?;
+        Ok(Socket { ends: Ends { socket, remote, _bound: None }, mtu })
+    }
+}
+
 fn open_udp(local: SocketAddr, remote: SocketAddr) -> Result<UdpSocket, Fault> {
     let socket = UdpSocket::bind(local).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => Fault::Taken,
@@ -158,6 +180,16 @@ enum Remote {
     Connected,
     /// Whoever is bound here when a frame is sent. A connection would end with him.
     Unix(Place),
+}
+
+impl Remote {
+    /// Paths come from specs, which are text.
+    fn path(&self) -> Option<&str> {
+        match self {
+            Remote::Connected => None,
+            Remote::Unix(place) => place.path().to_str(),
+        }
+    }
 }
 
 impl Ends {

@@ -78,7 +78,8 @@ pub struct Listener {
     mtu: u32,
     /// Every client has a clone.
     clients: Arc<()>,
-    _bound: Bound,
+    /// `None`: whoever has given it to us removes it.
+    bound: Option<Bound>,
 }
 
 impl Listener {
@@ -91,7 +92,17 @@ impl Listener {
     pub fn bind(config: &StreamConfig) -> Result<Listener, SocketError> {
         check_mtu(config.path.display(), config.mtu)?;
         let (listener, bound) = listen_at(&config.path, None)?;
-        Ok(Listener { listener, mtu: config.mtu, clients: Arc::new(()), _bound: bound })
+        Ok(Listener { listener, mtu: config.mtu, clients: Arc::new(()), bound: Some(bound) })
+    }
+
+    /// Its socket, to be given to another process, and what removes the path.
+    pub(crate) fn give(self) -> (OwnedFd, Option<Bound>) {
+        (self.listener.into(), self.bound)
+    }
+
+    /// A listener whose socket was given to us.
+    pub(crate) fn given(socket: OwnedFd, mtu: u32) -> Listener {
+        Listener { listener: socket.into(), mtu, clients: Arc::new(()), bound: None }
     }
 
     /// The next client, if one has come. Never waits.
@@ -148,6 +159,11 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Its socket, to be given to another process.
+    pub(crate) fn give(self) -> OwnedFd {
+        self.socket
+    }
+
     /// A port on a connected stream socket.
     pub fn new(socket: OwnedFd, mtu: u32) -> Stream {
         widen(&socket);

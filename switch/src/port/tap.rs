@@ -26,6 +26,7 @@ use netlab::{Link, Links, Namespace};
 
 use crate::{
     frame::{Mac, Selection},
+    parcel::{self, Parcel},
     port::{
         KernelDrops, Port, Sent, Tx,
         datagram::{DatagramRx, DatagramTx},
@@ -96,9 +97,36 @@ pub struct Tap {
     mtu: u32,
     drops: KernelDrops,
     warnings: Vec<String>,
+    ask: Option<AskLinks>,
 }
 
 impl Tap {
+    /// Puts what the port is about into a parcel.
+    pub(crate) fn pack(self, parcel: &mut Parcel) -> io::Result<()> {
+        parcel.put_number(u64::from(self.mtu));
+        parcel.put_number(self.drops.rx);
+        parcel.put_number(self.drops.tx);
+        parcel.put_number(self.queues.len() as u64);
+        for queue in &self.queues {
+            parcel.put_fd(queue.try_clone()?);
+        }
+        Ok(())
+    }
+
+    /// Takes it out again. `ask`: who is asked for what takes rights.
+    pub(crate) fn unpack(parcel: &mut Parcel, ask: AskLinks) -> io::Result<Tap> {
+        let mtu = parcel.take_number()? as u32;
+        let drops = KernelDrops { rx: parcel.take_number()?, tx: parcel.take_number()? };
+        let count = parcel.take_number()? as usize;
+        if !(1..=parcel.fds()).contains(&count) {
+            return Err(parcel::wrong());
+        }
+        let queues =
+            (0..count).map(|_| parcel.take_fd().map(Arc::new)).collect::<Result<_, _>>()?;
+        let (offloads, warnings, ask) = (Offloads::NONE, Vec::new(), Some(ask));
+        Ok(Tap { queues, created: false, offloads, mtu, drops, warnings, ask })
+    }
+
     /// Creates the device, or attaches to it if it is there, and brings it up.
     ///
     /// # Errors
@@ -157,7 +185,7 @@ impl Tap {
     pub(super) fn queues(self) -> (Vec<Arc<OwnedFd>>, TapTx) {
         let receiving = self.queues.clone();
         let sending = self.queues.into_iter().map(|fd| DatagramTx::new(fd, self.mtu)).collect();
-        (receiving, TapTx { sending, queue: 0, before: self.drops })
+        (receiving, TapTx { sending, queue: 0, before: self.drops, ask: self.ask })
     }
 }
 
@@ -168,6 +196,7 @@ pub struct TapTx {
     queue: usize,
     /// What the kernel had dropped when the device was opened.
     before: KernelDrops,
+    ask: Option<AskLinks>,
 }
 
 impl Tx for TapTx {
@@ -177,7 +206,8 @@ impl Tx for TapTx {
 
     fn clone_for(&self, worker: usize) -> io::Result<TapTx> {
         let (sending, queue) = (self.sending.clone(), worker % self.sending.len());
-        Ok(TapTx { sending, queue, before: self.before })
+        let (before, ask) = (self.before, self.ask.clone());
+        Ok(TapTx { sending, queue, before, ask })
     }
 
     #[inline]
@@ -187,10 +217,19 @@ impl Tx for TapTx {
 
     /// From the device's own counters, whichever namespace it is in now; zero if it is gone.
     fn kernel_drops(&self) -> KernelDrops {
-        let namespace = sys::tun_namespace(self.sending[0].fd()).and_then(Namespace::from_fd);
-        let drops = namespace.and_then(|namespace| namespace.run(|| self.drops_here())?);
-        drops.unwrap_or_default()
+        let fd = self.sending[0].fd();
+        let links = self.ask.as_ref().map_or_else(|| links_of(fd), |ask| ask(fd));
+        links.and_then(|links| self.drops_in(links)).unwrap_or_default()
     }
+}
+
+/// Who gives the links of the namespace in which a TAP is now: to ask for that, and to go there,
+/// takes rights.
+pub(crate) type AskLinks = Arc<dyn Fn(BorrowedFd<'_>) -> io::Result<Links> + Send + Sync>;
+
+/// The links of the namespace in which a TAP is now.
+pub(crate) fn links_of(tap: BorrowedFd<'_>) -> io::Result<Links> {
+    sys::tun_namespace(tap).and_then(Namespace::from_fd)?.links()
 }
 
 impl TapTx {
@@ -200,9 +239,9 @@ impl TapTx {
         self.sending[self.queue].fd()
     }
 
-    fn drops_here(&self) -> io::Result<KernelDrops> {
+    fn drops_in(&self, mut links: Links) -> io::Result<KernelDrops> {
         let (name, _) = sys::tun_device(self.sending[0].fd())?;
-        let link = Links::here()?.get(&name)?.ok_or(io::ErrorKind::NotFound)?;
+        let link = links.get(&name)?.ok_or(io::ErrorKind::NotFound)?;
         let total = kernel_drops(&link);
         Ok(KernelDrops {
             rx: total.rx.saturating_sub(self.before.rx),
@@ -253,6 +292,7 @@ fn open_here(config: &TapConfig, layer: Layer) -> Result<Tap, Fault> {
         mtu: 0,
         drops: KernelDrops::default(),
         warnings: Vec::new(),
+        ask: None,
     };
     tap.configure(config, &mut links)?;
     Ok(tap)

@@ -27,10 +27,11 @@ use nix::sys::uio::{readv, writev};
 use crate::{
     frame::{Arena, Frame, HEADER_LEN, Header, Lent, Mac, Selection},
     offload::{Offload, VNET_HEADER_LEN},
+    parcel::Parcel,
     port::{
         KernelDrops, Port, Rx, Sent, Tx,
         datagram::{refused, unread},
-        tap::{Layer, Tap, TapConfig, TapError, TapTx},
+        tap::{AskLinks, Layer, Tap, TapConfig, TapError, TapTx},
     },
 };
 
@@ -87,6 +88,18 @@ impl Tun {
         let TunConfig { name, netns, mtu, queues, persist, leg } = config.clone();
         let config = TapConfig { name, netns, mtu, mac: None, queues, persist };
         Ok(Tun { device: Tap::open_as(&config, Layer::Packets)?, leg })
+    }
+
+    /// Puts it into a parcel, as [`Tap::pack`].
+    pub(crate) fn pack(self, parcel: &mut Parcel) -> io::Result<()> {
+        parcel.put_number(self.leg.bits());
+        self.device.pack(parcel)
+    }
+
+    /// Takes it out again.
+    pub(crate) fn unpack(parcel: &mut Parcel, ask: AskLinks) -> io::Result<Tun> {
+        let leg = Mac::from_bits(parcel.take_number()?);
+        Ok(Tun { leg, device: Tap::unpack(parcel, ask)? })
     }
 
     /// What there is to ask of the device: whether it was made, its MTU, offloads, warnings.

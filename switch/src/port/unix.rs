@@ -94,6 +94,11 @@ impl Place {
         Ok(Place { path: path.into(), address, _folder: Some(folder) })
     }
 
+    /// As it was given.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What a system call takes.
     pub(super) fn address(&self) -> &UnixAddr {
         &self.address

@@ -23,6 +23,8 @@ const TSO: c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | lib
 pub(super) struct Offloads(c_uint);
 
 impl Offloads {
+    /// None.
+    pub(super) const NONE: Offloads = Offloads(0);
     /// All that we know.
     pub(super) const ALL: Offloads = Offloads(STEPS[0]);
 

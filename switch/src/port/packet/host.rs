@@ -5,7 +5,7 @@
 use netlab::{IngressDrop, Links};
 
 /// What was taken.
-pub(super) struct Taken {
+pub(crate) struct Taken {
     links: Links,
     device: String,
     frames: Option<IngressDrop>,

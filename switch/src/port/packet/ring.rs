@@ -98,6 +98,12 @@ impl Ring {
             tp_frame_nr: SLOTS as c_uint,
         };
         sys::set_option(socket, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
+        Ring::map(socket)
+    }
+
+    /// The ring that a socket has been given: by [`Ring::open`], in this process or in another, of
+    /// which no slot was taken yet.
+    pub(super) fn map(socket: BorrowedFd<'_>) -> io::Result<Ring> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: mmap(2) without MAP_FIXED takes a place that nothing else has, so no memory of
         // ours changes; the borrow keeps the descriptor open. The kernel maps exactly the ring

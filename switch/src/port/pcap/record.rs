@@ -60,10 +60,14 @@ enum Format {
 }
 
 impl Recording<File> {
-    /// Makes the file, or empties it, and writes its head.
-    pub(super) fn create(path: &Path) -> io::Result<Recording<File>> {
+    /// Empties the file, and writes its head.
+    pub(super) fn create(file: File, path: &Path) -> io::Result<Recording<File>> {
         let classic = path.extension().is_some_and(|suffix| suffix == "pcap");
-        Recording::begin(File::create(path)?, classic, path.display().to_string())
+        // Of a device there is nothing to be emptied.
+        if file.metadata()?.is_file() {
+            file.set_len(0)?;
+        }
+        Recording::begin(file, classic, path.display().to_string())
     }
 }
 

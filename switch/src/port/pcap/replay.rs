@@ -9,7 +9,6 @@ use std::{
     fs::File,
     io::{self, Read, Seek},
     os::fd::{AsFd, OwnedFd},
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -78,9 +77,8 @@ enum Source {
 }
 
 impl Capture {
-    /// Opens a file and reads its first record.
-    pub(super) fn open(path: &Path) -> Result<Capture, Damage> {
-        let mut file = File::open(path).map_err(Damage::System)?;
+    /// Reads a file's first record.
+    pub(super) fn of(mut file: File) -> Result<Capture, Damage> {
         let mut magic = [0; 4];
         file.read_exact(&mut magic).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Damage::NoCapture,

@@ -1,6 +1,6 @@
 //! One frame of a capture, for who asks about it and plays nothing.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 use super::{
     Fault, PcapError,
@@ -14,12 +14,13 @@ use crate::offload::VNET_HEADER_LEN;
 ///
 /// A sentence: there is no such frame, or not all of it, or the file is no capture.
 pub fn read_frame(path: &Path, number: u64) -> Result<Vec<u8>, PcapError> {
-    let failed = |fault| PcapError { path: path.to_owned(), fault };
+    let failed = |fault| PcapError::new(path, fault);
     let refused = |damage| failed(Fault::Refused(damage));
     if number == 0 {
         return Err(failed(Fault::Zero));
     }
-    let mut capture = Capture::open(path).map_err(refused)?;
+    let file = File::open(path).map_err(|error| refused(Damage::System(error)))?;
+    let mut capture = Capture::of(file).map_err(refused)?;
     let mut count = 0;
     while let Some(record) = capture.next().map_err(refused)? {
         count += 1;
