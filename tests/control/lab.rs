@@ -53,7 +53,11 @@ impl Lab {
         let log = fs::File::create(self.path(&format!("{name}.log"))).unwrap();
         command.args(&specs).args(words).stderr(log.try_clone().unwrap()).stdout(log);
         let running = Running(command.spawn().unwrap());
-        eventually("it can be steered", || self.try_line(name).is_some());
+        // Whoever comes before the ports are there waits for his answer.
+        eventually("it can be steered", || {
+            let line = self.try_line(name);
+            line.is_some_and(|mut line| line.try_ask(r#"{"v":1,"do":"show"}"#).is_some())
+        });
         running
     }
 
@@ -144,8 +148,13 @@ impl Line {
 
     /// Asks, and waits for the answer.
     pub fn ask(&mut self, request: &str) -> Value {
+        self.try_ask(request).expect("an answer")
+    }
+
+    /// The same of a switch that may end before it answers.
+    fn try_ask(&mut self, request: &str) -> Option<Value> {
         self.put(format!("{request}\n").as_bytes());
-        self.next().expect("an answer")
+        self.next()
     }
 }
 

@@ -8,6 +8,7 @@ mod fdb;
 mod filter;
 mod hostile;
 mod lab;
+mod privileges;
 mod rights;
 #[path = "../sockets/station.rs"]
 mod station;

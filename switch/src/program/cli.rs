@@ -26,7 +26,7 @@ use super::{
     control::{ControlConfig, NAME_DEFAULT, Topic, check_name, find_group},
     demo::DemoArgs,
     generate::Generate,
-    kinds,
+    kinds, log,
     steer::{ExplainArgs, FdbCommand, PortCommand, Steer, Which},
     top::TopArgs,
 };
@@ -81,6 +81,8 @@ pub(crate) struct Options {
     pub(crate) ready_fd: Option<String>,
     /// How it can be steered. `None`: it cannot.
     pub(crate) control: Option<ControlConfig>,
+    /// Whether the ports of the start are all that there will be.
+    pub(crate) no_opener: bool,
     /// What was wrong with the form of the command line.
     pub(crate) faults: Faults,
 }
@@ -185,6 +187,11 @@ struct SwitchArgs {
     /// Write a newline to this descriptor, 3 or above, when frames flow, and close it
     #[arg(long, value_name = "FD", help_heading = "Output")]
     ready_fd: Option<String>,
+
+    /// Keep no process that could open ports later: those of the start are fixed, none that has
+    /// gone comes back, and devices that were made stay at the end
+    #[arg(long, help_heading = "Control")]
+    no_opener: bool,
 
     #[command(flatten)]
     control: ControlArgs,
@@ -374,7 +381,8 @@ impl SwitchArgs {
 
     fn options(self, mut faults: Faults) -> Box<Options> {
         let metrics = self.control.metrics.clone();
-        let log_json = log_format(self.log_format.as_deref(), &mut faults);
+        let log_json = log::is_json(self.log_format.as_deref());
+        let log_json = faults.note("--log-format", log_json).unwrap_or_default();
         let control = self.control.settle(&mut faults);
         let words = Words {
             ports: self.ports,
@@ -394,7 +402,7 @@ impl SwitchArgs {
             metrics,
         };
         let (config, ready_fd) = (self.config, self.ready_fd);
-        let SwitchArgs { json, quiet, verbose, .. } = self;
+        let SwitchArgs { json, quiet, verbose, no_opener, .. } = self;
         Box::new(Options {
             words,
             config,
@@ -404,18 +412,10 @@ impl SwitchArgs {
             verbose,
             log_json,
             ready_fd,
+            no_opener,
             faults,
         })
     }
-}
-
-/// Whether the log is JSON.
-fn log_format(word: Option<&str>, faults: &mut Faults) -> bool {
-    if let Some(word) = word.filter(|word| !matches!(*word, "text" | "json")) {
-        let word = word.escape_debug();
-        faults.push(format!("--log-format: `{word}` is neither `text` nor `json`"));
-    }
-    word == Some("json")
 }
 
 /// Sorts what could be read; what cannot be done is a fault.

@@ -69,7 +69,8 @@ mod stations;
 
 use std::{
     collections::BTreeMap,
-    os::unix::net::UnixStream,
+    os::unix::net::{UnixListener, UnixStream},
+    path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -80,7 +81,11 @@ use nix::{
     sys::eventfd::{EfdFlags, EventFd},
     unistd::Gid,
 };
-use uswitch::{plug::Change, port::Port, switch::Handle};
+use uswitch::{
+    plug::Change,
+    port::{Port, unix::Bound},
+    switch::Handle,
+};
 
 pub(crate) use self::{
     answer::{
@@ -122,6 +127,27 @@ pub(crate) struct ControlConfig {
     pub(crate) group: Option<Gid>,
 }
 
+/// A control socket that nobody serves yet: it is bound while there is a right to.
+pub(crate) struct Listening {
+    listener: UnixListener,
+    bound: Bound,
+    group: Option<Gid>,
+    /// Where it is.
+    pub(crate) folder: PathBuf,
+}
+
+impl ControlConfig {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what helps.
+    pub(crate) fn listen(&self) -> Result<Listening, String> {
+        let (listener, bound, folder) = place::listen(&self.name, self.group)?;
+        Ok(Listening { listener, bound, group: self.group, folder })
+    }
+}
+
 /// A request, and whose it is.
 pub(crate) struct Asked {
     client: u64,
@@ -155,13 +181,13 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Opens the socket and begins to serve it.
+    /// Begins to serve the socket.
     ///
     /// # Errors
     ///
     /// A sentence that says what helps.
-    pub(crate) fn start(config: &ControlConfig) -> Result<Control, String> {
-        let (listener, bound) = place::listen(&config.name, config.group)?;
+    pub(crate) fn serve(listening: Listening) -> Result<Control, String> {
+        let Listening { listener, bound, group, folder: _ } = listening;
         let failed = |reason| format!("there is no control socket: {reason}");
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let bell = EventFd::from_value_and_flags(0, flags);
@@ -173,7 +199,7 @@ impl Control {
         let server = Server {
             listener,
             _bound: bound,
-            group: config.group,
+            group,
             requests: ask,
             answers: answered,
             events: told,

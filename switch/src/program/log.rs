@@ -9,6 +9,7 @@ use std::{
 
 use nix::sys::stat::fstat;
 use serde::Serialize;
+use uswitch::topology::Faults;
 
 /// Device and inode of the journal's socket, for whom standard error is that.
 const JOURNAL_VARIABLE: &str = "JOURNAL_STREAM";
@@ -48,6 +49,19 @@ impl Level {
             Level::Warning => 4,
             Level::Info => 6,
         }
+    }
+}
+
+/// Whether what `--log-format` says is JSON.
+///
+/// # Errors
+///
+/// A sentence: there is no such format.
+pub(crate) fn is_json(word: Option<&str>) -> Result<bool, Faults> {
+    match word {
+        None | Some("text") => Ok(false),
+        Some("json") => Ok(true),
+        Some(word) => Err(format!("`{}` is neither `text` nor `json`", word.escape_debug()).into()),
     }
 }
 

@@ -30,6 +30,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
     },
+    path::Path,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -53,6 +54,33 @@ const HEAD_MAX: usize = 8 << 10;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Who may connect to a unix socket, as far as the umask and its folder let him.
 const SOCKET_MODE: u32 = 0o666;
+
+/// A socket that nobody serves yet.
+pub(crate) struct Listening {
+    listener: Listener,
+    /// Where it is in the end.
+    place: MetricsPlace,
+}
+
+impl Listening {
+    /// Binds and listens, without waiting for anybody, while there is a right to.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that begins with the setting.
+    pub(crate) fn at(place: &MetricsPlace) -> Result<Listening, String> {
+        let (listener, place) = Listener::at(place)?;
+        Ok(Listening { listener, place })
+    }
+
+    /// Its path, which is removed at the end, if it has one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.place {
+            MetricsPlace::Address(_) => None,
+            MetricsPlace::Path(path) => Some(path),
+        }
+    }
+}
 
 /// Where clients come in.
 enum Listener {
@@ -147,8 +175,8 @@ impl Metrics {
     /// # Errors
     ///
     /// A sentence that begins with the setting.
-    pub(crate) fn start(place: &MetricsPlace) -> Result<Metrics, String> {
-        let (listener, place) = Listener::at(place)?;
+    pub(crate) fn serve(listening: Listening) -> Result<Metrics, String> {
+        let Listening { listener, place } = listening;
         let failed = |reason: String| format!("metrics: {reason}");
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let bell = EventFd::from_value_and_flags(0, flags);

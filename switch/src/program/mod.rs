@@ -18,6 +18,7 @@ pub(crate) mod metrics;
 pub(crate) mod notify;
 pub(crate) mod open;
 pub(crate) mod output;
+pub(crate) mod privileges;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod signals;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use uswitch::{
-    plug::{Failure, Plugs},
+    plug::{Failure, Opener, Plugs},
     topology::{PortSpec, Topology},
 };
 
@@ -18,14 +18,14 @@ const NAMES_SHOWN_MAX: usize = 8;
 /// who steer.
 const DESCRIPTORS_BESIDE: usize = 64 + CLIENTS_MAX;
 
-/// Opens all ports of a topology, or none.
+/// Lets the opener open all ports of a topology, or none.
 ///
 /// # Errors
 ///
 /// A sentence for each that did not open.
-pub(crate) fn open_all(topology: &Topology) -> Result<Plugs, Vec<String>> {
+pub(crate) fn open_all(topology: &Topology, opener: Opener) -> Result<Plugs, Vec<String>> {
     raise_descriptor_limit(topology.ports.iter(), topology.switch.workers);
-    Plugs::open(&topology.ports).map_err(|failures| gather(&failures))
+    Plugs::open_by(opener, &topology.ports).map_err(|failures| gather(&failures))
 }
 
 /// Opens these ports beside those that a switch with so many workers has: all, or none.

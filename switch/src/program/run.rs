@@ -1,5 +1,6 @@
 //! The switch as a program: open the ports, switch until somebody wishes the end, tell the counts.
 
+mod doors;
 mod reload;
 
 use std::{
@@ -21,10 +22,14 @@ use uswitch::{
     topology::{Faults, StaticEntry, Topology},
 };
 
+use self::doors::Doors;
 use super::{
     cli::Options,
     config,
-    control::{Asked, Captures, Control, Event as News, NAME_DEFAULT, Request, Stations, Steered},
+    control::{
+        Asked, Captures, Control, Event as News, Listening, NAME_DEFAULT, Request, Stations,
+        Steered,
+    },
     log,
     metrics::{Metrics, Snapshot},
     notify::{Notify, State},
@@ -48,15 +53,18 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     for warning in topology.warnings(&cpus) {
         output::complain(format_args!("warning: {warning}"));
     }
+    let failed = |failures: Vec<String>| {
+        failures.iter().for_each(output::complain);
+        ExitCode::from(FAILURE)
+    };
+    // The first thread is the next thing: from here on there are no rights.
+    let doors = match Doors::open(options, &topology) {
+        Ok(doors) => doors,
+        Err(failures) => return failed(failures),
+    };
     // Whoever does not read what is told must not keep the switch from being steered.
     let _writing = output::Writing::begin();
-    match Running::start(options, &topology) {
-        Ok(running) => running.forward(ready),
-        Err(failures) => {
-            failures.iter().for_each(output::complain);
-            ExitCode::from(FAILURE)
-        }
-    }
+    Running::start(options, &topology, doors).map_or_else(failed, |running| running.forward(ready))
 }
 
 /// Prints what [`run`] would run, as a file.
@@ -143,14 +151,19 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// Opens the ports and plugs them in.
-    fn start<'a>(options: &'a Options, topology: &Topology) -> Result<Running<'a>, Vec<String>> {
+    fn start<'a>(
+        options: &'a Options,
+        topology: &Topology,
+        doors: Doors,
+    ) -> Result<Running<'a>, Vec<String>> {
         let failed = |what: &'static str| {
             move |error: io::Error| vec![format!("{what}: {}", netlab::reason(&error))]
         };
+        let Doors { opener, control, metrics, notify, missing } = doors;
         let wishes = signals::listen().map_err(failed("signals cannot be listened to"))?;
-        let metrics = topology.metrics.as_ref().map(Metrics::start).transpose();
+        let metrics = metrics.map(Metrics::serve).transpose();
         let metrics = metrics.map_err(|why| vec![why])?;
-        let plugs = open::open_all(topology)?;
+        let plugs = open::open_all(topology, opener)?;
         let (workers, ports) = (topology.switch.workers, topology.ports.len());
         let started = Instant::now();
         let mut handle =
@@ -169,15 +182,19 @@ impl Running<'_> {
             topology: topology.clone(),
             control: None,
             metrics,
-            notify: Notify::from_environment(),
+            notify,
             stations: None,
             captures: Captures::new(),
         };
         running.plug_in().map_err(failed("the ports were not plugged in"))?;
-        running.open_control();
+        if options.no_opener {
+            running.plugs.fix();
+        }
+        running.open_control(control);
         running.tell_metrics();
         if options.verbose {
             output::tell(describe(&running.topology));
+            missing.iter().for_each(output::tell);
         }
         if !options.quiet {
             output::tell(format_args!(
@@ -196,8 +213,8 @@ impl Running<'_> {
     }
 
     /// Lets it be steered. It forwards as well if that cannot be.
-    fn open_control(&mut self) {
-        match self.options.control.as_ref().map(Control::start).transpose() {
+    fn open_control(&mut self, listening: Option<Listening>) {
+        match listening.map(Control::serve).transpose() {
             Ok(control) => self.control = control,
             Err(why) => output::complain(format_args!("warning: {why}")),
         }

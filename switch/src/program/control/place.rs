@@ -73,12 +73,15 @@ fn folders() -> Vec<PathBuf> {
     own.map(|folder| Path::new(&folder).join("uswitch")).into_iter().chain([common]).collect()
 }
 
-/// Makes the socket of the switch of this name.
+/// Makes the socket of the switch of this name, and says in which folder.
 ///
 /// # Errors
 ///
 /// A sentence that says what helps.
-pub(super) fn listen(name: &str, group: Option<Gid>) -> Result<(UnixListener, Bound), String> {
+pub(super) fn listen(
+    name: &str,
+    group: Option<Gid>,
+) -> Result<(UnixListener, Bound, PathBuf), String> {
     let folders = folders();
     let [folder, ..] = &*folders else { unreachable!("there is one folder at least") };
     if folders.len() == 1 && !geteuid().is_root() && env::var_os(FOLDER_VARIABLE).is_none() {
@@ -118,7 +121,7 @@ pub(super) fn listen(name: &str, group: Option<Gid>) -> Result<(UnixListener, Bo
             .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o660)))
             .map_err(|error| failed("give it to its group", &error))?;
     }
-    Ok((listener, bound))
+    Ok((listener, bound, folder.clone()))
 }
 
 /// The names of the switches that run and may be steered.

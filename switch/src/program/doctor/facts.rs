@@ -13,6 +13,8 @@ use netlab::{Holder, Link, Links, Namespace};
 use nix::sys::resource::{Resource, getrlimit};
 use uswitch::port::tap::{Tap, TapConfig};
 
+use crate::program::privileges;
+
 /// Where TAPs come from.
 pub(super) const NODE: &str = "/dev/net/tun";
 
@@ -30,6 +32,8 @@ pub(super) struct Facts {
     pub(super) taps: Vec<TapFacts>,
     pub(super) descriptors: Descriptors,
     pub(super) processors: usize,
+    /// What the kernel cannot do to confine the switch.
+    pub(super) unconfined: Option<String>,
 }
 
 /// What became of opening /dev/net/tun.
@@ -96,6 +100,8 @@ const CAPABILITIES: u64 = 1 << 12 | 1 << 21;
 pub(super) fn gather() -> Facts {
     let read = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let capabilities = capabilities().unwrap_or(0);
+    // The first, for it takes a thread, and the last cannot be done beside one.
+    let unconfined = privileges::missing();
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((0, 0));
     let sysctls = SYSCTLS.into_iter();
     let sysctls = sysctls.filter_map(|name| Some((name, read(&format!("/proc/sys/{name}"))?)));
@@ -107,6 +113,7 @@ pub(super) fn gather() -> Facts {
         taps: taps().unwrap_or_default(),
         descriptors: Descriptors { soft, hard },
         processors: thread::available_parallelism().map_or(1, usize::from),
+        unconfined,
         // The last, because it changes what the others would see.
         trial: trial(capabilities),
     }

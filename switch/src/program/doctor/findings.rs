@@ -52,7 +52,7 @@ impl Finding {
 
 /// Judges all facts, in the order in which they would be mended.
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
-    let one = [kernel, tun, rights, capabilities, offloads, descriptors, processors];
+    let one = [kernel, tun, rights, capabilities, offloads, descriptors, processors, landlock];
     let mut findings: Vec<_> = one.iter().map(|check| check(facts)).collect();
     findings.extend(facts.taps.iter().map(tap));
     findings.extend([forwarding, bridge_filter, congestion, datagrams].map(|check| check(facts)));
@@ -230,6 +230,16 @@ fn processors(facts: &Facts) -> Finding {
     }
 }
 
+fn landlock(facts: &Facts) -> Finding {
+    match &facts.unconfined {
+        None => {
+            let sentence = "The switch can be kept from the files that it does not need.";
+            Finding::new("landlock", Level::Ok, sentence)
+        }
+        Some(why) => Finding::new("landlock", Level::Note, format!("{why}: it does without.")),
+    }
+}
+
 fn tap(tap: &TapFacts) -> Finding {
     let TapFacts { name, master, holders, .. } = tap;
     let finding = |level, sentence| Finding::new("tap", level, sentence);
@@ -362,6 +372,7 @@ mod tests {
             taps: Vec::new(),
             descriptors: Descriptors { soft: 1024, hard: 1 << 20 },
             processors: 2,
+            unconfined: None,
         }
     }
 
@@ -500,6 +511,12 @@ mod tests {
     fn one_processor_is_noted() {
         let found = with(|facts| facts.processors = 1);
         assert_found(&found, Level::Note, "one processor", None);
+    }
+
+    #[test]
+    fn kernel_that_cannot_confine_the_switch_is_noted() {
+        let found = with(|facts| facts.unconfined = Some("this kernel cannot".into()));
+        assert_found(&found, Level::Note, "this kernel cannot: it does without.", None);
     }
 
     #[test]

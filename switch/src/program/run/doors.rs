@@ -1,0 +1,59 @@
+//! What is opened while there are the rights to, and one thread: who opens ports later, and the
+//! sockets by which the switch is steered, read and watched over. Then the rights are given up.
+
+use std::io;
+
+use uswitch::{plug::Opener, topology::Topology};
+
+use crate::program::{
+    cli::Options,
+    control, metrics,
+    notify::Notify,
+    output,
+    privileges::{self, Needs},
+};
+
+/// What was opened.
+pub(super) struct Doors {
+    /// Who has the rights from now on.
+    pub(super) opener: Opener,
+    /// `None`: nobody may steer, or the socket could not be had, and that was told.
+    pub(super) control: Option<control::Listening>,
+    /// `None`: nobody may read the counters.
+    pub(super) metrics: Option<metrics::Listening>,
+    pub(super) notify: Notify,
+    /// What this kernel cannot do to confine the switch: sentences.
+    pub(super) missing: Vec<String>,
+}
+
+impl Doors {
+    /// Opens them and gives the rights up. To be called before the first thread is started.
+    ///
+    /// # Errors
+    ///
+    /// Sentences: then nothing may be begun.
+    pub(super) fn open(options: &Options, topology: &Topology) -> Result<Doors, Vec<String>> {
+        let failed =
+            |error: io::Error| format!("no opener was started: {}", netlab::reason(&error));
+        privileges::raise_descriptor_bound();
+        // The first, so that it has none of the others.
+        let opener = Opener::start().map_err(|error| vec![failed(error)])?;
+        let control = options.control.as_ref().map(control::ControlConfig::listen).transpose();
+        // It forwards as well if it cannot be steered.
+        let control = control.unwrap_or_else(|why| {
+            output::complain(format_args!("warning: {why}"));
+            None
+        });
+        let metrics = topology.metrics.as_ref().map(metrics::Listening::at).transpose();
+        let metrics = metrics.map_err(|why| vec![why])?;
+        let notify = Notify::from_environment();
+        let needs = Needs {
+            config: options.config.as_deref(),
+            control: control.as_ref().map(|control| &*control.folder),
+            metrics: metrics.as_ref().and_then(metrics::Listening::path),
+            ports: &topology.ports,
+        };
+        let missing = privileges::give_up(&needs).map_err(|why| vec![why])?;
+        Ok(Doors { opener, control, metrics, notify, missing })
+    }
+}
