@@ -1,5 +1,6 @@
 //! A lookout: a thread that waits for a descriptor on behalf of the control thread, and may try
-//! something again after a while. It ends when it is dropped.
+//! something again after a while. It ends when it is dropped: also when it has something to tell
+//! for which there is no room, as nobody makes room while he waits for it to end.
 
 use std::{
     io,
@@ -9,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::eventfd::{EfdFlags, EventFd},
@@ -28,26 +30,48 @@ pub(super) enum Next {
 /// The control thread's hold on a lookout.
 pub(super) struct Lookout {
     stop: Arc<EventFd>,
+    /// Nothing is ever sent: that it goes says it.
+    alive: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// By which the thread of a lookout tells what it has found.
+pub(super) struct Teller<T> {
+    tell: Sender<T>,
+    alive: Receiver<()>,
+}
+
+impl<T> Teller<T> {
+    /// Tells this when there is room. `false`: nobody listens any more.
+    pub(super) fn tell(&self, found: T) -> bool {
+        select! {
+            send(self.tell, found) -> told => told.is_ok(),
+            recv(self.alive) -> _ => false,
+        }
+    }
+}
+
 impl Lookout {
-    /// Starts one. `look` is called with what it watches: at once if `first` is `After(ZERO)`.
-    pub(super) fn start<S: AsFd + Send + 'static>(
+    /// Starts one, which tells `tell`. `look` is called with what it watches: at once if `first` is
+    /// `After(ZERO)`.
+    pub(super) fn start<S: AsFd + Send + 'static, T: Send + 'static>(
         name: &str,
         mut source: S,
         first: Next,
-        mut look: impl FnMut(&mut S) -> Next + Send + 'static,
+        tell: &Sender<T>,
+        mut look: impl FnMut(&mut S, &Teller<T>) -> Next + Send + 'static,
     ) -> io::Result<Lookout> {
         let stop = Arc::new(event()?);
         let stopped = stop.clone();
+        let (lives, alive) = bounded(0);
+        let teller = Teller { tell: tell.clone(), alive };
         let thread = thread::Builder::new().name(name.into()).spawn(move || {
             let mut next = first;
             while next != Next::End && wait(&stopped, &source, next) {
-                next = look(&mut source);
+                next = look(&mut source, &teller);
             }
         })?;
-        Ok(Lookout { stop, thread: Some(thread) })
+        Ok(Lookout { stop, alive: Some(lives), thread: Some(thread) })
     }
 }
 
@@ -55,6 +79,7 @@ impl Drop for Lookout {
     fn drop(&mut self) {
         // Fails only when it has been written 2^64 - 2 times: it is readable then.
         let _ = self.stop.write(1);
+        self.alive = None;
         if let Some(thread) = self.thread.take() {
             // Its panic has been printed.
             let _ = thread.join();
@@ -95,11 +120,12 @@ mod tests {
         let source = Arc::new(event().unwrap());
         let (tell, told) = bounded(1);
         let watched = source.clone();
-        let lookout = Lookout::start("test", watched, Next::Wait, move |source| {
-            tell.send(source.read().unwrap()).unwrap();
+        let lookout = Lookout::start("test", watched, Next::Wait, &tell, |source, teller| {
+            assert!(teller.tell(source.read().unwrap()));
             Next::Wait
         })
         .unwrap();
+        drop(tell);
         source.write(3).unwrap();
         assert_eq!(told.recv_timeout(PATIENCE), Ok(3));
         drop(lookout);
@@ -111,11 +137,12 @@ mod tests {
         let (tell, told) = bounded(1);
         let mut looks = 0;
         let first = Next::After(Duration::ZERO);
-        let _lookout = Lookout::start("test", event().unwrap(), first, move |_| {
+        let source = event().unwrap();
+        let _lookout = Lookout::start("test", source, first, &tell, move |_, teller| {
             looks += 1;
             match looks {
                 3 => {
-                    tell.send(looks).unwrap();
+                    assert!(teller.tell(looks));
                     Next::End
                 }
                 _ => Next::After(Duration::from_millis(1)),
@@ -123,5 +150,21 @@ mod tests {
         })
         .unwrap();
         assert_eq!(told.recv_timeout(PATIENCE), Ok(3));
+    }
+
+    #[test]
+    fn it_ends_when_it_is_dropped_though_there_is_no_room_for_what_it_tells() {
+        let (tell, told) = bounded(1);
+        let source = event().unwrap();
+        let first = Next::After(Duration::ZERO);
+        let (begin, begun) = bounded(1);
+        let lookout = Lookout::start("test", source, first, &tell, move |_, teller| {
+            assert!(teller.tell(1), "there is room for one");
+            begin.send(()).unwrap();
+            if teller.tell(2) { Next::Wait } else { Next::End }
+        });
+        begun.recv_timeout(PATIENCE).unwrap();
+        drop(lookout.unwrap());
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [1], "the second found nobody");
     }
 }

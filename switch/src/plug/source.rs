@@ -122,25 +122,25 @@ impl Source {
         listener: L,
         accept: impl Fn(&mut L) -> io::Result<Option<AnyPort>> + Send + 'static,
     ) -> io::Result<Source> {
-        let tell = tell.clone();
-        let lookout = Lookout::start("listener", listener, Next::Wait, move |listener| {
-            loop {
-                let (arrival, next) = match accept(listener) {
-                    Ok(None) => return Next::Wait,
-                    Ok(Some(port)) => (Arrival::Port { plug, port: Box::new(port) }, None),
-                    Err(error) => {
-                        let why = netlab::reason(&error);
-                        (Arrival::Trouble { plug, why }, Some(Next::After(REST)))
+        let lookout =
+            Lookout::start("listener", listener, Next::Wait, tell, move |listener, tell| {
+                loop {
+                    let (arrival, next) = match accept(listener) {
+                        Ok(None) => return Next::Wait,
+                        Ok(Some(port)) => (Arrival::Port { plug, port: Box::new(port) }, None),
+                        Err(error) => {
+                            let why = netlab::reason(&error);
+                            (Arrival::Trouble { plug, why }, Some(Next::After(REST)))
+                        }
+                    };
+                    if !tell.tell(arrival) {
+                        return Next::End;
                     }
-                };
-                if tell.send(arrival).is_err() {
-                    return Next::End;
+                    if let Some(next) = next {
+                        return next;
+                    }
                 }
-                if let Some(next) = next {
-                    return next;
-                }
-            }
-        })?;
+            })?;
         Ok(Source::Listener { clients: 0, _lookout: lookout })
     }
 
@@ -151,21 +151,22 @@ impl Source {
         connected: bool,
         connect: impl Fn() -> Option<AnyPort> + Send + 'static,
     ) -> io::Result<Source> {
-        let (tell, lost) = (tell.clone(), Arc::new(event()?));
+        let lost = Arc::new(event()?);
         let first = if connected { Next::Wait } else { Next::After(RETRY_MIN) };
         let mut pause = RETRY_MIN;
-        let lookout = Lookout::start("connection", lost.clone(), first, move |lost| {
-            // Nothing to read: it is tried again.
-            let _ = lost.read();
-            let Some(port) = connect() else {
-                let next = Next::After(pause);
-                pause = (pause * 2).min(RETRY_MAX);
-                return next;
-            };
-            pause = RETRY_MIN;
-            let port = Box::new(port);
-            if tell.send(Arrival::Port { plug, port }).is_ok() { Next::Wait } else { Next::End }
-        })?;
+        let lookout =
+            Lookout::start("connection", lost.clone(), first, tell, move |lost, tell| {
+                // Nothing to read: it is tried again.
+                let _ = lost.read();
+                let Some(port) = connect() else {
+                    let next = Next::After(pause);
+                    pause = (pause * 2).min(RETRY_MAX);
+                    return next;
+                };
+                pause = RETRY_MIN;
+                let port = Box::new(port);
+                if tell.tell(Arrival::Port { plug, port }) { Next::Wait } else { Next::End }
+            })?;
         Ok(Source::Connection { lost, _lookout: lookout })
     }
 
@@ -278,8 +279,7 @@ impl Watches {
             let (links, _) = self.watches.get(&watch).ok_or(io::ErrorKind::NotFound)?;
             return Ok(links.clone());
         };
-        let tell = tell.clone();
-        let lookout = Lookout::start("links", events, Next::Wait, move |links| {
+        let lookout = Lookout::start("links", events, Next::Wait, tell, move |links, tell| {
             loop {
                 let event = match links.recv() {
                     Ok(None) => return Next::Wait,
@@ -287,7 +287,7 @@ impl Watches {
                     // It is of no more use.
                     Err(_) => return Next::End,
                 };
-                if tell.send(Arrival::Link { watch, event }).is_err() {
+                if !tell.tell(Arrival::Link { watch, event }) {
                     return Next::End;
                 }
             }
