@@ -106,20 +106,26 @@ impl Parcel {
     ///
     /// # Errors
     ///
-    /// What came is no parcel, or what the system said.
+    /// What came is no parcel, or there was no descriptor left to take it (`InvalidData`): it is
+    /// gone then to its last piece, and the next is whole again. Or what the system said.
     pub(crate) fn recv(socket: BorrowedFd<'_>) -> io::Result<Option<Parcel>> {
         let mut parcel = Parcel::default();
         let mut piece = vec![0; 1 + PIECE_OCTETS];
+        let mut whole = true;
         loop {
-            let (len, fds) = sys::recv_with::<PIECE_FDS>(socket, &mut piece)?;
-            let Some((last, octets)) = piece[..len].split_first() else { return Ok(None) };
-            parcel.octets.extend(octets);
-            parcel.fds.extend(fds);
-            if parcel.octets.len() > OCTETS_MAX || parcel.fds.len() > FDS_MAX {
-                return Err(wrong());
+            let came = sys::recv_with::<PIECE_FDS>(socket, &mut piece)?;
+            let Some((last, octets)) = piece[..came.len].split_first() else { return Ok(None) };
+            whole &= came.whole;
+            whole &= parcel.octets.len() + octets.len() <= OCTETS_MAX;
+            whole &= parcel.fds.len() + came.fds.len() <= FDS_MAX;
+            if whole {
+                parcel.octets.extend(octets);
+                parcel.fds.extend(came.fds);
             }
-            if *last != 0 {
-                return Ok(Some(parcel));
+            match *last {
+                0 => {}
+                _ if whole => return Ok(Some(parcel)),
+                _ => return Err(wrong()),
             }
         }
     }
@@ -162,6 +168,43 @@ mod tests {
         });
         drop(one);
         assert!(Parcel::recv(other.as_fd()).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_gone_to_its_last_piece_and_the_next_comes() {
+        let (one, other) = pair();
+        let piece = |last: u8, octets: usize| [&[last][..], &vec![7; octets]].concat();
+        let next = || {
+            let mut parcel = Parcel::default();
+            parcel.put_number(5);
+            parcel.send(one.as_fd()).unwrap();
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // A piece that is longer than any, and one more.
+                sys::send_with(one.as_fd(), &piece(0, PIECE_OCTETS + 1), &[]).unwrap();
+                sys::send_with(one.as_fd(), &piece(1, 1), &[]).unwrap();
+                next();
+                // Pieces without end, or with more descriptors than any.
+                for _ in 0..=OCTETS_MAX / PIECE_OCTETS {
+                    sys::send_with(one.as_fd(), &piece(0, PIECE_OCTETS), &[]).unwrap();
+                }
+                sys::send_with(one.as_fd(), &piece(1, 0), &[]).unwrap();
+                next();
+                let fds = vec![other.as_fd(); PIECE_FDS];
+                for _ in 0..=FDS_MAX / PIECE_FDS {
+                    sys::send_with(one.as_fd(), &piece(0, 1), &fds).unwrap();
+                }
+                sys::send_with(one.as_fd(), &piece(1, 0), &[]).unwrap();
+                next();
+            });
+            for _ in 0..3 {
+                let refused = Parcel::recv(other.as_fd()).err().expect("it is refused");
+                assert_eq!(refused.kind(), ErrorKind::InvalidData);
+                let mut came = Parcel::recv(other.as_fd()).unwrap().unwrap();
+                assert_eq!((came.take_number().unwrap(), came.fds()), (5, 0));
+            }
+        });
     }
 
     #[test]

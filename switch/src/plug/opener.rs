@@ -21,7 +21,7 @@ mod pack;
 
 use std::{
     fs::File,
-    io,
+    io::{self, ErrorKind},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -42,6 +42,7 @@ use super::{Failure, Opened, open, origin::Origin, owner::Owner};
 use crate::{
     parcel::{Parcel, wrong},
     port::{
+        PORTS_MAX,
         any::AnyPort,
         tap::{self, AskLinks},
     },
@@ -61,10 +62,16 @@ const LEAVE: u64 = 7;
 const DONE: u64 = 0;
 const REFUSED: u64 = 1;
 
+/// Plugs at a time: a file that is read again may have as many new ones, which are opened before
+/// the old ones go.
+const PLUGS_MAX: usize = 2 * PORTS_MAX;
+
 const GONE: &str = "the opener has ended, so that no port can be opened any more: start the switch \
                     again";
 const LEFT: &str = "the opener was sent away (`--no-opener`), so the ports are fixed: start the \
                     switch anew with this one";
+const FULL: &str = "what the opener sent did not arrive whole: the switch has no descriptor left for \
+                    it (`ulimit -n`)";
 const VDE_LATE: &str = "a folder for VDE can be had from the start only, for its sockets are made \
                         by the switch, which has no right to other folders any more";
 
@@ -201,8 +208,11 @@ impl Line {
         let socket = self.lock();
         let socket = socket.as_ref().ok_or(LEFT)?.as_fd();
         let sent = with.headed(what).send(socket);
-        let answer = sent.and_then(|()| Parcel::recv(socket));
-        let mut answer = answer.ok().flatten().ok_or(GONE)?;
+        let answer = match sent.and_then(|()| Parcel::recv(socket)) {
+            Err(error) if error.kind() == ErrorKind::InvalidData => return Err(FULL.to_owned()),
+            answer => answer.ok().flatten(),
+        };
+        let mut answer = answer.ok_or(GONE)?;
         match answer.take_number() {
             Ok(DONE) => Ok(answer),
             Ok(REFUSED) => Err(answer.take_text().unwrap_or_else(|_| GONE.to_owned())),
@@ -233,34 +243,56 @@ fn serve(socket: BorrowedFd<'_>) {
     obey(socket);
 }
 
-/// Answers requests until nobody can make one.
+/// Answers requests until nobody can make one. What is none is refused, and the next one heard.
 fn obey(socket: BorrowedFd<'_>) {
     let mut owner = Owner::default();
-    while let Ok(Some(mut request)) = Parcel::recv(socket) {
-        let answer = match request.take_number() {
-            Ok(LEAVE) => return owner.leave(),
-            Ok(what) => answer(&mut owner, what, request),
-            Err(error) => Err(reason(error)),
+    loop {
+        let answer = match Parcel::recv(socket) {
+            Ok(Some(mut request)) => match request.take_number() {
+                Ok(LEAVE) => return owner.leave(),
+                Ok(what) => answer(&mut owner, what, request),
+                Err(error) => Err(reason(error)),
+            },
+            Err(error) if error.kind() == ErrorKind::InvalidData => Err(reason(error)),
+            Ok(None) | Err(_) => return,
         };
-        let answer = answer.map(|done| done.headed(DONE)).unwrap_or_else(|why| {
-            let mut refused = Parcel::default();
-            refused.put_text(&why);
-            refused.headed(REFUSED)
-        });
-        if answer.send(socket).is_err() {
-            return;
+        let answer = answer.map_or_else(refusal, |done| done.headed(DONE));
+        match answer.send(socket) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                // It is too large to be sent, and nothing of it was.
+                if refusal(reason(error)).send(socket).is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
         }
     }
 }
 
+fn refusal(why: String) -> Parcel {
+    let mut refused = Parcel::default();
+    refused.put_text(&why);
+    refused.headed(REFUSED)
+}
+
+/// Does what is asked. The asker may be somebody who has taken the switch over: nothing of what he
+/// says is taken for granted, and of nothing there is more than for [`PLUGS_MAX`] plugs.
 fn answer(owner: &mut Owner, what: u64, mut request: Parcel) -> Result<Parcel, String> {
     let mut answer = Parcel::default();
     let mut number = || request.take_number().map(|number| number as usize).map_err(reason);
     match what {
         OPEN => {
             let number = number()?;
-            let spec = request.take_text().map_err(reason)?.parse();
-            let spec: PortSpec = spec.map_err(|faults: Faults| faults.to_string())?;
+            let text = request.take_text().map_err(reason)?;
+            let spec: PortSpec = text.parse().map_err(|faults: Faults| faults.to_string())?;
+            // What is kept for a number goes with it; and VDE is the switch's own affair.
+            if owner.kept(number).is_some() || matches!(spec.kind, PortKind::Vde(_)) {
+                return Err(reason(wrong()));
+            }
+            if owner.count() >= PLUGS_MAX {
+                return Err(format!("{PLUGS_MAX} are open already"));
+            }
             pack(owner, number, &spec, &mut answer).inspect_err(|_| owner.remove(number))?;
         }
         AGAIN => {
@@ -280,7 +312,9 @@ fn answer(owner: &mut Owner, what: u64, mut request: Parcel) -> Result<Parcel, S
             }
         }
         LINKS => {
+            // Of another file the ioctl would mean something else.
             let tap = request.take_fd().map_err(reason)?;
+            sys::tun_device(tap.as_fd()).map_err(reason)?;
             answer.put_fd(tap::links_of(tap.as_fd()).map_err(reason)?.into_fd());
         }
         SETTLE => owner.settle(),
@@ -301,29 +335,46 @@ mod tests {
 
     /// What is answered to these requests, by whoever hears no other.
     fn asked(requests: Vec<Parcel>) -> Vec<Result<(), String>> {
+        asked_by(|line| {
+            let requests = requests.into_iter().map(|request| {
+                request.send(line).unwrap();
+                answered(line)
+            });
+            requests.collect()
+        })
+    }
+
+    /// What somebody finds out who has this line to an opener.
+    fn asked_by<T>(ask: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
         let opener = thread::spawn(move || obey(theirs.as_fd()));
-        let answers = requests.into_iter().map(|request| {
-            request.send(ours.as_fd()).unwrap();
-            let mut answer = Parcel::recv(ours.as_fd()).unwrap().expect("there is an answer");
-            match answer.take_number().unwrap() {
-                DONE => Ok(()),
-                _ => Err(answer.take_text().unwrap()),
-            }
-        });
-        let answers = answers.collect();
+        let found = ask(ours.as_fd());
         drop(ours);
         opener.join().unwrap();
-        answers
+        found
     }
 
-    fn open(spec: &str) -> Parcel {
+    fn answered(line: BorrowedFd<'_>) -> Result<(), String> {
+        let mut answer = Parcel::recv(line).unwrap().expect("there is an answer");
+        match answer.take_number().unwrap() {
+            DONE => Ok(()),
+            _ => Err(answer.take_text().unwrap()),
+        }
+    }
+
+    fn open(number: u64, spec: &str) -> Parcel {
         let mut request = Parcel::default();
-        request.put_number(7);
+        request.put_number(number);
         request.put_text(spec);
         request.headed(OPEN)
+    }
+
+    fn links_of(fd: impl Into<OwnedFd>) -> Parcel {
+        let mut request = Parcel::default();
+        request.put_fd(fd);
+        request.headed(LINKS)
     }
 
     #[test]
@@ -339,15 +390,69 @@ mod tests {
             lying.headed(OPEN),
             Parcel::default().headed(AGAIN),
             Parcel::default().headed(LINKS),
-            open("nothing:x"),
-            open("stream:"),
-            open(&format!("stream:{}", path.display())),
+            open(7, "nothing:x"),
+            open(7, "stream:"),
+            open(7, &format!("stream:{}", path.display())),
             Parcel::default().headed(LOOPS),
         ]);
         assert!(answers[..8].iter().all(Result::is_err), "{answers:?}");
         assert!(answers[6].as_ref().unwrap_err().contains("there is no kind of port"));
         assert_eq!(answers[8..], [Ok(()), Ok(())]);
         assert!(!path.exists(), "with the one who asked for it goes what was made");
+    }
+
+    #[test]
+    fn what_the_switch_never_asks_for_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (one, ctl) = (format!("stream:{}", at("one").display()), at("ctl"));
+        let answers = asked_by(|line| {
+            let ask = |request: Parcel| {
+                request.send(line).unwrap();
+                answered(line)
+            };
+            let first = ask(open(7, &one));
+            let second = ask(open(7, &format!("stream:{}", at("two").display())));
+            assert!(at("one").exists() && !at("two").exists(), "a number is one plug's");
+            let vde = ask(open(8, &format!("vde:{}", ctl.display())));
+            assert!(!ctl.exists(), "the folder is for the switch to make");
+            let file = ask(links_of(File::open("/dev/null").unwrap()));
+            let socket = ask(links_of(std::net::UdpSocket::bind("127.0.0.1:0").unwrap()));
+            [first, second, vde, file, socket]
+        });
+        assert_eq!(answers[0], Ok(()));
+        assert!(answers[1..].iter().all(Result::is_err), "{answers:?}");
+    }
+
+    #[test]
+    fn parcel_that_is_none_is_refused_and_the_next_is_heard() {
+        let null = File::open("/dev/null").unwrap();
+        let refused = asked_by(|line| {
+            // Longer than a piece, and with more beside it than a piece may have.
+            sys::send_with(line, &[1; 20_000], &[]).unwrap();
+            let long = answered(line);
+            sys::send_with(line, &[1; 9], &vec![null.as_fd(); 200]).unwrap();
+            let many = answered(line);
+            Parcel::default().headed(LOOPS).send(line).unwrap();
+            assert_eq!(answered(line), Ok(()));
+            [long, many]
+        });
+        assert!(refused.iter().all(Result::is_err), "{refused:?}");
+    }
+
+    #[test]
+    fn there_are_no_more_plugs_than_a_switch_can_have() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = format!("stream:{},connect=on", folder.path().join("nobody").display());
+        let last = PLUGS_MAX as u64;
+        let mut removed = Parcel::default();
+        removed.put_number(0);
+        let mut requests: Vec<_> = (0..=last).map(|number| open(number, &spec)).collect();
+        requests.extend([removed.headed(REMOVE), open(last, &spec)]);
+        let answers = asked(requests);
+        assert_eq!(answers[..PLUGS_MAX], vec![Ok(()); PLUGS_MAX]);
+        assert!(answers[PLUGS_MAX].as_ref().unwrap_err().contains("open already"));
+        assert_eq!(answers[PLUGS_MAX + 1..], [Ok(()), Ok(())]);
     }
 
     #[test]

@@ -97,6 +97,11 @@ impl Owner {
         self.kept.remove(&number);
     }
 
+    /// For how many plugs something is kept.
+    pub(super) fn count(&self) -> usize {
+        self.kept.len()
+    }
+
     /// What is kept for a plug.
     pub(super) fn kept(&mut self, number: usize) -> Option<&mut Kept> {
         self.kept.get_mut(&number)

@@ -1,15 +1,15 @@
 //! A second process, and descriptors that go from one to the other.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut},
+    io::{self, IoSlice},
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
 };
 
-use libc::{c_int, c_uint};
+use libc::{c_int, c_uint, size_t};
 use nix::{
     cmsg_space,
     errno::Errno,
-    sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg},
+    sys::socket::{ControlMessage, MsgFlags, sendmsg},
     unistd::{self, ForkResult, Pid},
 };
 
@@ -75,39 +75,102 @@ pub(crate) fn send_with(
     }
 }
 
-/// Waits for a message, and says how long it is and which descriptors came beside it, up to `MAX`.
-/// No octets: the other end has gone.
+/// A message that has come.
+pub(crate) struct Came {
+    /// Octets; none: the other end has gone.
+    pub(crate) len: usize,
+    /// Descriptors that came beside them.
+    pub(crate) fds: Vec<OwnedFd>,
+    /// Whether that is all: there was room for the octets, and there were descriptors left.
+    pub(crate) whole: bool,
+}
+
+/// Waits for a message with up to `MAX` descriptors beside it. (nix does not give those of which
+/// there were too many: nobody could close them.)
 ///
 /// # Errors
 ///
-/// What recvmsg(2) said; there was no room for all of it.
+/// What recvmsg(2) said.
 pub(crate) fn recv_with<const MAX: usize>(
     socket: BorrowedFd<'_>,
     room: &mut [u8],
-) -> io::Result<(usize, Vec<OwnedFd>)> {
+) -> io::Result<Came> {
     let mut rights = cmsg_space!([RawFd; MAX]);
-    let (len, flags, fds) = loop {
-        let mut slices = [IoSliceMut::new(room)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        match recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut rights), flags) {
+    let mut octets = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+    // SAFETY: msghdr is numbers and pointers, for which zero is a value (socket.h).
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut octets;
+    message.msg_iovlen = 1;
+    message.msg_control = rights.as_mut_ptr().cast();
+    let len = loop {
+        message.msg_controllen = rights.capacity() as _;
+        // SAFETY: recvmsg(2) writes into the octets of `room`, which the iovec describes, and into
+        // `msg_controllen` octets of `rights`, which has that capacity and is aligned as nix wants
+        // it for the same; both outlive the call.
+        let len =
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+        match Errno::result(len) {
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-            Ok(came) => {
-                let mut fds = Vec::new();
-                for message in came.cmsgs()? {
-                    if let ControlMessageOwned::ScmRights(numbers) = message {
-                        // SAFETY: from_raw_fd wants open descriptors that nobody else owns: the
-                        // kernel has just made these for us (unix(7), SCM_RIGHTS).
-                        let own = |number| unsafe { OwnedFd::from_raw_fd(number) };
-                        fds.extend(numbers.into_iter().map(own));
-                    }
-                }
-                break (came.bytes, came.flags, fds);
-            }
+            len => break len? as usize,
         }
     };
-    if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
-        return Err(io::Error::other("a message is too long, or there is no descriptor left"));
+    let mut fds = Vec::new();
+    // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR (cmsg(3)) take the message that recvmsg(2) has filled,
+    // and lead to headers within its control octets, or nowhere.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: as above; and the header is read where the kernel has put a whole one.
+    while let Some(header) = unsafe { next.as_ref() } {
+        if (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: CMSG_LEN reckons with numbers alone.
+            let head = unsafe { libc::CMSG_LEN(0) };
+            // SAFETY: CMSG_DATA leads behind the header, where its octets are.
+            let data = unsafe { libc::CMSG_DATA(header) };
+            let len = (header.cmsg_len - head as size_t) / size_of::<RawFd>() * size_of::<RawFd>();
+            // SAFETY: the kernel has written as many octets there as the header says, fewer than
+            // were sent if it had no room (unix(7), SCM_RIGHTS); nobody writes to them now.
+            let numbers = unsafe { std::slice::from_raw_parts(data, len) };
+            fds.extend(numbers.chunks_exact(size_of::<RawFd>()).map(|number| {
+                let number = RawFd::from_ne_bytes(number.try_into().expect("as many as one has"));
+                // SAFETY: from_raw_fd wants an open descriptor that nobody else owns: the kernel
+                // has just made this one for us.
+                unsafe { OwnedFd::from_raw_fd(number) }
+            }));
+        }
+        // SAFETY: as for the first.
+        next = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
     }
-    Ok((len, fds))
+    let cut = libc::MSG_TRUNC | libc::MSG_CTRUNC;
+    Ok(Came { len, fds, whole: message.msg_flags & cut == 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::AsFd};
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    use super::*;
+
+    #[test]
+    fn descriptors_for_which_there_is_no_room_are_told_and_those_that_came_are_owned() {
+        let kind = SockType::SeqPacket;
+        let (one, other) =
+            socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let file = File::open("/dev/null").unwrap();
+        for count in [0, 1, 4, 5, 200] {
+            send_with(one.as_fd(), b"x", &vec![file.as_fd(); count]).unwrap();
+            let Came { len, fds, whole } = recv_with::<4>(other.as_fd(), &mut [0; 8]).unwrap();
+            assert_eq!((len, whole), (1, count <= 4), "{count}");
+            // The room is rounded up to a long: one more may come, and has its owner as well.
+            assert!(fds.len() >= count.min(4) && fds.len() <= 5, "{count}: {}", fds.len());
+            for fd in fds {
+                assert!(File::from(fd).metadata().is_ok(), "it is open, and closed now");
+            }
+        }
+        send_with(one.as_fd(), b"longer", &[]).unwrap();
+        assert!(!recv_with::<4>(other.as_fd(), &mut [0; 3]).unwrap().whole);
+        drop(one);
+        let came = recv_with::<4>(other.as_fd(), &mut [0; 3]).unwrap();
+        assert_eq!((came.len, came.whole), (0, true));
+    }
 }
