@@ -15,7 +15,7 @@ mod rights;
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use uswitch::topology::PortSpec;
+use uswitch::topology::{PortKind, PortSpec};
 
 /// Descriptors that the switch may have at the most, where it may say that itself: the kernel's
 /// own bound, unless somebody has changed it (fs.nr_open).
@@ -53,7 +53,8 @@ pub(crate) fn give_up(needs: &Needs<'_>) -> Result<Vec<String>, String> {
     let failed = |what: &str, why: String| format!("rights were not given up: {what}: {why}");
     rights::drop().map_err(|why| failed("capabilities", why))?;
     let missing = folders::confine(needs).map_err(|why| failed("landlock", why))?;
-    calls::confine().map_err(|why| failed("seccomp", why))?;
+    let vde = needs.ports.iter().any(|port| matches!(port.kind, PortKind::Vde(_)));
+    calls::confine(vde).map_err(|why| failed("seccomp", why))?;
     Ok(missing.into_iter().collect())
 }
 

@@ -7,16 +7,19 @@
 //! filter is against: somebody who has taken the switch over wants execve, ptrace, mount, bpf,
 //! kexec and their like, and cannot have them either way.
 //!
-//! A call whose arguments nobody looks at costs the way of a frame next to nothing: the kernel
-//! knows by a bitmap that the filter lets it through (kernel/seccomp.c, seccomp_cache_check). So
-//! arguments are looked at only where it is worth it, and never of what workers call.
+//! A call whose arguments nobody looks at costs the way of a frame the least: the kernel knows by a
+//! bitmap that the filter lets it through (Linux 5.11; kernel/seccomp.c, seccomp_cache_check). So
+//! arguments are looked at only where it is worth it, and never of what workers call. Kernels
+//! without the bitmap go through the list, so what workers call stands at its head. (Measured on a
+//! busy machine, medians of 15 rounds in turn, 300,000 times recvfrom(2) on an empty socket: 450 ns
+//! without a filter, 487 with this one; gone through, 487 at the head and 527 in the list.)
 
 use std::{collections::BTreeMap, env::consts::ARCH};
 
 use libc::{c_int, c_long};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
-    SeccompFilter, SeccompRule, apply_filter,
+    SeccompFilter, SeccompRule, apply_filter, sock_filter,
 };
 
 /// What fails, fails as if the kernel did not have it.
@@ -46,14 +49,30 @@ const FRAMES: &[c_long] = &[
     libc::SYS_fcntl,
 ];
 
-/// Sockets: clients come and go, captures have a line of their own.
+/// What workers call for each batch.
+const BUSIEST: &[c_long] = &[
+    libc::SYS_read,
+    libc::SYS_writev,
+    libc::SYS_sendmmsg,
+    libc::SYS_recvfrom,
+    // epoll_wait(3) and poll(3), by the name that the architecture has.
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+    #[cfg(not(target_arch = "x86_64"))]
+    libc::SYS_epoll_pwait,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    #[cfg(not(target_arch = "x86_64"))]
+    libc::SYS_ppoll,
+    libc::SYS_write,
+];
+
+/// Sockets: clients come and go, captures have a line of their own. None is made and none connected
+/// or bound anew: not even a packet socket to another device.
 const SOCKETS: &[c_long] = &[
     libc::SYS_socketpair,
-    libc::SYS_bind,
-    libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
-    libc::SYS_connect,
     libc::SYS_getsockname,
     libc::SYS_getpeername,
     libc::SYS_getsockopt,
@@ -61,8 +80,24 @@ const SOCKETS: &[c_long] = &[
     libc::SYS_shutdown,
 ];
 
-/// Files: the configuration is read again, captures are read and written, the sockets of VDE made
-/// and removed. Which files, landlock says.
+/// With a port for VDE: each of its clients has a socket there, in a folder that may be ours.
+const VDE: &[c_long] = &[
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_connect,
+    libc::SYS_mkdirat,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mkdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rmdir,
+];
+
+/// Files: the configuration is read again, captures are read and written, sockets removed. Which
+/// files, landlock says.
 const FILES: &[c_long] = &[
     libc::SYS_openat,
     libc::SYS_lseek,
@@ -82,10 +117,7 @@ const FILES: &[c_long] = &[
     libc::SYS_readlinkat,
     libc::SYS_getdents64,
     libc::SYS_getcwd,
-    libc::SYS_mkdirat,
     libc::SYS_unlinkat,
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat,
     libc::SYS_pipe2,
 ];
 
@@ -160,18 +192,15 @@ const SELF: &[c_long] = &[
 const OLDER: &[c_long] = &[
     libc::SYS_access,
     libc::SYS_arch_prctl,
-    libc::SYS_chmod,
     libc::SYS_dup2,
     libc::SYS_epoll_create,
     libc::SYS_epoll_wait,
     libc::SYS_eventfd,
     libc::SYS_lstat,
-    libc::SYS_mkdir,
     libc::SYS_open,
     libc::SYS_pipe,
     libc::SYS_poll,
     libc::SYS_readlink,
-    libc::SYS_rmdir,
     libc::SYS_stat,
     libc::SYS_time,
     libc::SYS_unlink,
@@ -184,9 +213,6 @@ const OLDER: &[c_long] = &[];
 const IOCTLS: [libc::Ioctl; 5] =
     [libc::TCGETS, libc::TIOCGWINSZ, libc::TUNGETIFF, libc::FIONBIO, libc::FIONREAD];
 
-/// Families of sockets that may be made. Those of ports the opener makes.
-const FAMILIES: [c_int; 3] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
-
 /// A thread's name, and that of a piece of memory (glibc 2.42).
 const PRCTLS: [c_int; 3] = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA];
 
@@ -195,15 +221,17 @@ const PRCTLS: [c_int; 3] = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_V
 /// # Errors
 ///
 /// What the system said; or the architecture is not known.
-pub(super) fn confine() -> Result<(), String> {
-    apply_filter(&program()?).map_err(|error| error.to_string())
+pub(super) fn confine(vde: bool) -> Result<(), String> {
+    apply_filter(&program(vde)?).map_err(|error| error.to_string())
 }
 
-fn program() -> Result<BpfProgram, String> {
-    let groups = [FRAMES, SOCKETS, FILES, MEMORY, THREADS, SIGNALS, CLOCKS, SELF, OLDER];
+/// The filter; `vde`: there are ports of that kind.
+fn program(vde: bool) -> Result<BpfProgram, String> {
+    let sockets = if vde { VDE } else { &[] };
+    let groups = [FRAMES, SOCKETS, sockets, FILES, MEMORY, THREADS, SIGNALS, CLOCKS, SELF, OLDER];
     let mut rules: BTreeMap<c_long, Vec<SeccompRule>> =
         groups.into_iter().flatten().map(|call| (*call, Vec::new())).collect();
-    for (call, argument, len, op, values) in looked_at() {
+    for (call, argument, len, op, values) in looked_at(vde) {
         for value in values {
             let condition = SeccompCondition::new(argument, len.clone(), op.clone(), value);
             let rule = condition.and_then(|condition| SeccompRule::new(vec![condition]));
@@ -212,16 +240,38 @@ fn program() -> Result<BpfProgram, String> {
     }
     let arch = ARCH.try_into().map_err(|_| format!("there is no filter for {ARCH}"))?;
     let filter = SeccompFilter::new(rules, UNKNOWN, SeccompAction::Allow, arch);
-    filter.and_then(BpfProgram::try_from).map_err(|error| error.to_string())
+    let program = filter.and_then(BpfProgram::try_from).map_err(|error| error.to_string())?;
+    busiest_first(program).ok_or_else(|| "the filter has another form than it had".to_owned())
+}
+
+/// Lets [`BUSIEST`] through behind the load of a call's number. Jumps in a filter are relative, so
+/// what comes before one may move.
+fn busiest_first(mut program: BpfProgram) -> Option<BpfProgram> {
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    // `struct seccomp_data` begins with the number.
+    let is_load = |step: &sock_filter| u32::from(step.code) == load && step.k == 0;
+    let behind = program.iter().position(is_load)? + 1;
+    let allowed = BUSIEST.iter().flat_map(|call| {
+        let is = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        let ret = (libc::BPF_RET | libc::BPF_K) as u16;
+        [
+            sock_filter { code: is, jt: 0, jf: 1, k: *call as u32 },
+            sock_filter { code: ret, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW },
+        ]
+    });
+    program.splice(behind..behind, allowed);
+    Some(program)
 }
 
 /// A call, which argument of it, how wide that is, and to what it is compared: any of these.
 type LookedAt = (c_long, u8, Len, Op, Vec<u64>);
 
 /// Calls whose arguments decide.
-fn looked_at() -> Vec<LookedAt> {
+fn looked_at(vde: bool) -> Vec<LookedAt> {
     let thread = libc::CLONE_THREAD as u64;
     let executed = libc::PROT_EXEC as u64;
+    // Those of ports the opener makes. Without a value no argument will do.
+    let families = if vde { &[libc::AF_UNIX][..] } else { &[] };
     let wide = |values: &[c_int]| values.iter().map(|value| *value as u32 as u64).collect();
     let (own, number) = (u64::from(std::process::id()), Len::Dword);
     vec![
@@ -230,7 +280,7 @@ fn looked_at() -> Vec<LookedAt> {
         (libc::SYS_clone, 0, Len::Qword, Op::MaskedEq(thread), vec![thread]),
         (libc::SYS_mmap, 2, number.clone(), Op::MaskedEq(executed), vec![0]),
         (libc::SYS_mprotect, 2, number.clone(), Op::MaskedEq(executed), vec![0]),
-        (libc::SYS_socket, 0, number.clone(), Op::Eq, wide(&FAMILIES)),
+        (libc::SYS_socket, 0, number.clone(), Op::Eq, wide(families)),
         (libc::SYS_prctl, 0, number.clone(), Op::Eq, wide(&PRCTLS)),
         // musl counts them as signed.
         (
@@ -252,10 +302,14 @@ mod tests {
 
     use super::*;
 
+    use nix::sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
+    };
+
     /// In a thread, which alone is confined.
-    fn confined<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-        thread::spawn(|| {
-            confine().unwrap();
+    fn confined<T: Send + 'static>(vde: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
+        thread::spawn(move || {
+            confine(vde).unwrap();
             work()
         })
         .join()
@@ -264,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_list_is_not_there() {
-        let (run, unshared) = confined(|| {
+        let (run, unshared) = confined(true, || {
             let run = Command::new("/bin/true").status();
             (run, nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS))
         });
@@ -273,23 +327,54 @@ mod tests {
     }
 
     #[test]
-    fn sockets_of_ports_are_not_ours_to_make() {
-        use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-        let made = confined(|| {
-            let flags = SockFlag::empty();
+    fn sockets_are_not_ours_to_make_but_those_of_vde() {
+        let make = || {
             [AddressFamily::Packet, AddressFamily::Netlink, AddressFamily::Inet]
-                .map(|family| socket(family, SockType::Datagram, flags, None).map(drop))
-        });
-        assert_eq!(made, [Err(nix::Error::ENOSYS), Err(nix::Error::ENOSYS), Ok(())]);
+                .map(|family| socket(family, SockType::Datagram, SockFlag::empty(), None).map(drop))
+        };
+        let none = [Err(nix::Error::ENOSYS); 3];
+        assert_eq!(confined(false, make), none);
+        assert_eq!(confined(true, make), none);
+        let unix = || socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None);
+        assert_eq!(confined(false, move || unix().map(drop)), Err(nix::Error::ENOSYS));
+        assert_eq!(confined(true, move || unix().map(drop)), Ok(()));
+    }
+
+    #[test]
+    fn sockets_that_are_there_go_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| UnixAddr::new(&folder.path().join(name)).unwrap();
+        let (one, other) = (at("one"), at("other"));
+        let tried = |vde| {
+            let made = || socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None);
+            let (door, client) = (made().unwrap(), made().unwrap());
+            confined(vde, move || {
+                use std::os::fd::AsRawFd;
+                let bound = bind(door.as_raw_fd(), if vde { &one } else { &other });
+                let listens = listen(&door, Backlog::new(1).unwrap());
+                [bound, listens, connect(client.as_raw_fd(), &one)]
+            })
+        };
+        assert_eq!(tried(true), [Ok(()); 3]);
+        assert_eq!(tried(false), [Err(nix::Error::ENOSYS); 3]);
     }
 
     #[test]
     fn threads_memory_and_files_are_as_before() {
-        let text = confined(|| {
+        let text = confined(false, || {
             let read = thread::spawn(|| fs::read_to_string("/proc/self/status").unwrap());
             assert!(!vec![1u8; 32 << 20].contains(&0));
             read.join().unwrap()
         });
         assert!(text.contains("Name:"));
+    }
+
+    #[test]
+    fn way_of_a_frame_is_looked_up_and_not_looked_at() {
+        for call in looked_at(true).into_iter().map(|(call, ..)| call) {
+            assert!(!FRAMES.contains(&call), "{call}: arguments would be looked at each time");
+        }
+        let listed = |call| FRAMES.contains(call) || OLDER.contains(call);
+        assert!(BUSIEST.iter().all(listed));
     }
 }
