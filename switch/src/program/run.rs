@@ -213,8 +213,8 @@ impl Running<'_> {
     }
 
     /// Lets it be steered. It forwards as well if that cannot be.
-    fn open_control(&mut self, listening: Option<Listening>) {
-        match listening.map(Control::serve).transpose() {
+    fn open_control(&mut self, listening: Result<Option<Listening>, String>) {
+        match listening.and_then(|listening| listening.map(Control::serve).transpose()) {
             Ok(control) => self.control = control,
             Err(why) => output::complain(format_args!("warning: {why}")),
         }

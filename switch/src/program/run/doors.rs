@@ -9,7 +9,6 @@ use crate::program::{
     cli::Options,
     control, metrics,
     notify::Notify,
-    output,
     privileges::{self, Needs},
 };
 
@@ -17,8 +16,8 @@ use crate::program::{
 pub(super) struct Doors {
     /// Who has the rights from now on.
     pub(super) opener: Opener,
-    /// `None`: nobody may steer, or the socket could not be had, and that was told.
-    pub(super) control: Option<control::Listening>,
+    /// `None`: nobody may steer. It forwards as well if the socket could not be had: a sentence.
+    pub(super) control: Result<Option<control::Listening>, String>,
     /// `None`: nobody may read the counters.
     pub(super) metrics: Option<metrics::Listening>,
     pub(super) notify: Notify,
@@ -39,17 +38,12 @@ impl Doors {
         // The first, so that it has none of the others.
         let opener = Opener::start().map_err(|error| vec![failed(error)])?;
         let control = options.control.as_ref().map(control::ControlConfig::listen).transpose();
-        // It forwards as well if it cannot be steered.
-        let control = control.unwrap_or_else(|why| {
-            output::complain(format_args!("warning: {why}"));
-            None
-        });
         let metrics = topology.metrics.as_ref().map(metrics::Listening::at).transpose();
         let metrics = metrics.map_err(|why| vec![why])?;
         let notify = Notify::from_environment();
         let needs = Needs {
             config: options.config.as_deref(),
-            control: control.as_ref().map(|control| &*control.folder),
+            control: control.iter().flatten().map(|control| &*control.folder).next(),
             metrics: metrics.as_ref().and_then(metrics::Listening::path),
             ports: &topology.ports,
         };
