@@ -84,13 +84,13 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Starts one, with the rights that this process has now. To be called before the first thread
-    /// is started.
+    /// Starts one, with the rights that this process has now and `confine` leaves it. To be called
+    /// before the first thread is started.
     ///
     /// # Errors
     ///
     /// There is another thread, or what the system said.
-    pub fn start() -> io::Result<Opener> {
+    pub fn start(confine: fn()) -> io::Result<Opener> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         match sys::fork_alone()? {
@@ -98,7 +98,7 @@ impl Opener {
                 let line = Arc::new(Line(Mutex::new(Some(ours))));
                 Ok(Opener { line, child, settled: false })
             }
-            None => sys::with_alone(theirs, |socket| serve(socket.as_fd())),
+            None => sys::with_alone(theirs, confine, |socket| serve(socket.as_fd())),
         }
     }
 
@@ -457,6 +457,6 @@ mod tests {
 
     #[test]
     fn other_threads_are_seen_before_a_process_is_made_two() {
-        thread::spawn(|| assert!(Opener::start().is_err())).join().unwrap();
+        thread::spawn(|| assert!(Opener::start(|| ()).is_err())).join().unwrap();
     }
 }

@@ -58,6 +58,12 @@ pub(crate) fn give_up(needs: &Needs<'_>) -> Result<Vec<String>, String> {
     Ok(missing.into_iter().collect())
 }
 
+/// Leaves this process what an opener needs, as far as it has it, and nothing else for ever.
+pub(crate) fn keep_for_opener() {
+    // It can do its work with more as well, and there is nobody yet to be told.
+    let _ = rights::keep_for_opener();
+}
+
 /// What this kernel cannot do to confine a process to folders: a sentence, without its end.
 pub(crate) fn missing() -> Option<String> {
     // In a thread of its own, for it is the thread that is confined.

@@ -34,22 +34,25 @@ pub(crate) fn fork_alone() -> io::Result<Option<Pid>> {
 }
 
 /// Closes all descriptors of the process but the standard streams and this one (close_range(2),
-/// since Linux 5.9; before that they stay open), does `last`, and ends the process.
-pub(crate) fn with_alone(fd: OwnedFd, last: fn(OwnedFd)) -> ! {
+/// since Linux 5.9; before that they stay open), does `first` and `last`, and ends the process.
+pub(crate) fn with_alone(fd: OwnedFd, first: fn(), last: fn(OwnedFd)) -> ! {
     const KEPT: RawFd = libc::STDERR_FILENO + 1;
     let number = fd.into_raw_fd();
     // SAFETY: dup3(2) and close_range(2) take numbers and touch no memory of ours. They close
-    // descriptors under the values that own them: `last` has none of those, being no closure, and
-    // this function never returns to whoever has.
+    // descriptors under the values that own them: `first` and `last` have none of those, being no
+    // closures, and this function never returns to whoever has.
     unsafe { libc::dup3(number, KEPT, libc::O_CLOEXEC) };
-    let (first, end, flags): (c_uint, c_uint, c_uint) = (KEPT as c_uint + 1, c_uint::MAX, 0);
+    let (from, end, flags): (c_uint, c_uint, c_uint) = (KEPT as c_uint + 1, c_uint::MAX, 0);
     // SAFETY: as above.
-    unsafe { libc::syscall(libc::SYS_close_range, first, end, flags) };
+    unsafe { libc::syscall(libc::SYS_close_range, from, end, flags) };
     // SAFETY: from_raw_fd wants an open descriptor that nobody else uses. It is the one that we
     // were given, or its copy; whoever owned that number before is never returned to.
     let fd = unsafe { OwnedFd::from_raw_fd(KEPT) };
     // A panic goes no further: it would run what belongs to the first process.
-    let ended = std::panic::catch_unwind(|| last(fd));
+    let ended = std::panic::catch_unwind(|| {
+        first();
+        last(fd);
+    });
     std::process::exit(c_int::from(ended.is_err()))
 }
 
