@@ -305,6 +305,69 @@ mod tests {
     use nix::sys::socket::{
         AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
     };
+    use uswitch::capture::filter::{Filter, Instruction};
+
+    /// What the filter says of a call with these arguments. (What runs the filters of captures
+    /// runs this as well: `struct seccomp_data` for a frame, each word as a frame has it.)
+    fn said(vde: bool, call: c_long, arguments: &[u64]) -> u32 {
+        let steps = program(vde).unwrap().into_iter();
+        let steps: Vec<_> =
+            steps.map(|sock_filter { code, jt, jf, k }| Instruction { code, jt, jf, k }).collect();
+        let mut words = vec![call as u32, steps[1].k, 0, 0];
+        words.extend(arguments.iter().flat_map(|value| [*value as u32, (value >> 32) as u32]));
+        words.resize(4 + 2 * 6, 0);
+        let data: Vec<_> = words.into_iter().flat_map(u32::to_be_bytes).collect();
+        Filter::new(&steps).unwrap().run(&data)
+    }
+
+    #[test]
+    fn arguments_decide_where_they_are_looked_at() {
+        let may = |call, arguments: &[u64]| said(false, call, arguments) == libc::SECCOMP_RET_ALLOW;
+        let (thread, vm) = (libc::CLONE_THREAD as u64, libc::CLONE_VM as u64);
+        assert!(may(libc::SYS_clone, &[thread | vm]) && !may(libc::SYS_clone, &[vm]));
+        let (write, run) = (libc::PROT_WRITE as u64, libc::PROT_EXEC as u64);
+        for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+            assert!(may(call, &[0, 4096, write]) && !may(call, &[0, 4096, write | run]), "{call}");
+        }
+        let own = u64::from(std::process::id());
+        assert!(may(libc::SYS_tgkill, &[own, 1, 6]) && !may(libc::SYS_tgkill, &[1, 1, 9]));
+        assert!(may(libc::SYS_prlimit64, &[0, 7]) && !may(libc::SYS_prlimit64, &[1, 7]));
+        let (name, set) = (libc::TUNGETIFF as u32 as u64, libc::TUNSETIFF as u32 as u64);
+        assert!(may(libc::SYS_ioctl, &[3, name]) && !may(libc::SYS_ioctl, &[3, set]));
+        // The kernel takes the lower half alone.
+        assert!(!may(libc::SYS_ioctl, &[3, set | 1 << 32]));
+        let (seccomp, name) = (libc::PR_SET_SECCOMP as u64, libc::PR_SET_NAME as u64);
+        assert!(may(libc::SYS_prctl, &[name]) && !may(libc::SYS_prctl, &[seccomp]));
+    }
+
+    #[test]
+    fn what_is_allowed_is_allowed_and_all_else_is_unknown() {
+        let unknown = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+        for vde in [false, true] {
+            for call in BUSIEST.iter().chain(FRAMES).chain(FILES).chain(THREADS).chain(OLDER) {
+                assert_eq!(said(vde, *call, &[]), libc::SECCOMP_RET_ALLOW, "{call}");
+            }
+            let ours = if vde { libc::SECCOMP_RET_ALLOW } else { unknown };
+            for call in VDE {
+                assert_eq!(said(vde, *call, &[]), ours, "{call}");
+            }
+            for call in [
+                libc::SYS_execve,
+                libc::SYS_execveat,
+                libc::SYS_ptrace,
+                libc::SYS_setns,
+                libc::SYS_bpf,
+                libc::SYS_mknodat,
+                libc::SYS_kill,
+                libc::SYS_pidfd_getfd,
+                libc::SYS_process_vm_writev,
+                libc::SYS_io_uring_setup,
+                libc::SYS_memfd_create,
+            ] {
+                assert_eq!(said(vde, call, &[]), unknown, "{call}");
+            }
+        }
+    }
 
     /// In a thread, which alone is confined.
     fn confined<T: Send + 'static>(vde: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
