@@ -242,7 +242,7 @@ impl Plugs {
         number: usize,
         spec: &PortSpec,
     ) -> Result<(Source, Option<Opened>), String> {
-        let (origin, opened) = self.hands.open(number, spec)?;
+        let (origin, opened) = self.hands.open(number, spec, self.watches.count())?;
         let port = opened.as_ref().map(|opened| &opened.port);
         let reconnect = self.hands.reconnect(number, spec);
         let source =

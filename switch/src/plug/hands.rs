@@ -16,15 +16,19 @@ pub(super) enum Hands {
 }
 
 impl Hands {
-    /// Opens the plug of this number.
+    /// Opens the plug of this number, for who has so many watches.
     pub(super) fn open(
         &mut self,
         number: usize,
         spec: &PortSpec,
+        watches: usize,
     ) -> Result<(Origin, Option<Opened>), String> {
         match self {
-            Hands::Own(owner) => owner.open(number, spec),
-            Hands::Opener(opener) => opener.open(number, spec),
+            Hands::Own(owner) => {
+                owner.knows(watches);
+                owner.open(number, spec)
+            }
+            Hands::Opener(opener) => opener.open(number, spec, watches),
         }
     }
 

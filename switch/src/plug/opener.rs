@@ -3,7 +3,7 @@
 //!
 //! | request | with | answer |
 //! |---|---|---|
-//! | open | a number and a spec | the port's descriptors, and the watch of its namespace's links |
+//! | open | a number, a spec, how many watches there are | the port's descriptors, and the watch of its namespace's links |
 //! | again | a number | those of its device, which has come back, or of its connection |
 //! | remove | a number | what was made for that plug is removed |
 //! | loops | | the plugs that would make a loop |
@@ -107,6 +107,7 @@ impl Opener {
         &mut self,
         number: usize,
         spec: &PortSpec,
+        watches: usize,
     ) -> Result<(Origin, Option<Opened>), String> {
         if matches!(spec.kind, PortKind::Vde(_)) {
             if self.settled {
@@ -118,6 +119,7 @@ impl Opener {
         let mut request = Parcel::default();
         request.put_number(number as u64);
         request.put_text(&spec.to_string());
+        request.put_number(watches as u64);
         let mut answer = self.line.ask(OPEN, request)?;
         unpack(&mut answer, spec, &self.line.asker())
     }
@@ -160,13 +162,15 @@ impl Opener {
         let _ = self.line.ask(REMOVE, request);
     }
 
-    /// Sends it away: what there is stays as it is.
+    /// Sends it away: what there is stays as it is. When this returns, it is gone.
     pub(super) fn leave(&self) {
         let mut request = Parcel::default();
         request.put_number(LEAVE);
         if let Some(socket) = self.line.lock().take() {
             // Gone already is as good.
             let _ = request.send(socket.as_fd());
+            drop(socket);
+            let _ = waitpid(self.child, None);
         }
     }
 
@@ -178,9 +182,10 @@ impl Opener {
 
 impl Drop for Opener {
     fn drop(&mut self) {
-        self.line.lock().take();
-        // What was made is gone when this returns.
-        let _ = waitpid(self.child, None);
+        if self.line.lock().take().is_some() {
+            // What was made is gone when this returns.
+            let _ = waitpid(self.child, None);
+        }
     }
 }
 
@@ -286,6 +291,7 @@ fn answer(owner: &mut Owner, what: u64, mut request: Parcel) -> Result<Parcel, S
             let number = number()?;
             let text = request.take_text().map_err(reason)?;
             let spec: PortSpec = text.parse().map_err(|faults: Faults| faults.to_string())?;
+            let watches = request.take_number().map_err(reason)?;
             // What is kept for a number goes with it; and VDE is the switch's own affair.
             if owner.kept(number).is_some() || matches!(spec.kind, PortKind::Vde(_)) {
                 return Err(reason(wrong()));
@@ -293,6 +299,7 @@ fn answer(owner: &mut Owner, what: u64, mut request: Parcel) -> Result<Parcel, S
             if owner.count() >= PLUGS_MAX {
                 return Err(format!("{PLUGS_MAX} are open already"));
             }
+            owner.knows(watches as usize);
             pack(owner, number, &spec, &mut answer).inspect_err(|_| owner.remove(number))?;
         }
         AGAIN => {
@@ -367,6 +374,7 @@ mod tests {
         let mut request = Parcel::default();
         request.put_number(number);
         request.put_text(spec);
+        request.put_number(0);
         request.headed(OPEN)
     }
 

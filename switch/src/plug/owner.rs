@@ -97,6 +97,11 @@ impl Owner {
         self.kept.remove(&number);
     }
 
+    /// Whoever waits knows so many watches: if there was one more, it never came there.
+    pub(super) fn knows(&mut self, watches: usize) {
+        self.watched.truncate(watches);
+    }
+
     /// For how many plugs something is kept.
     pub(super) fn count(&self) -> usize {
         self.kept.len()
@@ -115,5 +120,22 @@ impl Owner {
             }
             std::mem::forget((kept.taken, kept.bound));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watch_that_never_came_there_is_opened_again_and_others_are_not() {
+        let watched = vec![Namespace::current().unwrap()];
+        let mut owner = Owner { watched, ..Owner::default() };
+        owner.knows(1);
+        assert_eq!(owner.watched.len(), 1);
+        owner.knows(usize::MAX);
+        assert_eq!(owner.watched.len(), 1);
+        owner.knows(0);
+        assert!(owner.watched.is_empty());
     }
 }

@@ -267,6 +267,11 @@ pub(super) struct Watches {
 }
 
 impl Watches {
+    /// How many there are: their numbers are below that.
+    pub(super) fn count(&self) -> usize {
+        self.watches.len()
+    }
+
     /// The links of the namespace whose watch has this number, and begins now if it is new: what
     /// happens from then on is told.
     pub(super) fn watch(
