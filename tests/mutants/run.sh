@@ -90,7 +90,7 @@ noticed() {
     module=${module//\//::}::
     case $1 in
         router/*) suites=("-p uswitch-router --lib $module"
-            '-p uswitch-router --lib --test model') ;;
+            '-p uswitch-router --lib --test model --test neighbour') ;;
         switch/src/program/*) suites=('-p uswitch --bin uswitch') ;;
         *)
             suites=("-p uswitch --lib $module" '-p uswitch --lib'
