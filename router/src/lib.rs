@@ -10,7 +10,8 @@
 //! 5. [`forward`]: what becomes of a packet. [`forward::Router::decide`] is the whole policy.
 //!    [`fragment`] cuts what is too large, [`icmp`] tells senders, as often as [`limit`] allows.
 //! 6. [`link`]: link-layer addresses, and [`link::Post`], by which the slow path speaks.
-//!    [`neighbour`]: who has which of them; [`neighbour::resolved`] is what workers see of that.
+//!    [`neighbour`]: who has which of them, by ARP and neighbour discovery. Packets for who is not
+//!    known wait there; [`neighbour::resolved`] is what workers see of who is.
 //!
 //! A packet from one link to another:
 //!

@@ -143,8 +143,8 @@ pub enum Event {
         /// The other station.
         with: LinkAddress,
     },
-    /// Another station had the address before the router (RFC 4862, section 5.4.5; RFC 5227,
-    /// section 2.1.1): it is not used.
+    /// Another station had the address before the router (RFC 4862, section 5.4.5): it is not
+    /// used.
     Duplicate {
         /// On the link of this leg.
         leg: LegId,

@@ -362,12 +362,16 @@ impl Neighbours {
     pub fn tick(&mut self, now: Tick, post: &mut impl Post) {
         self.advance(now);
         let count = self.legs.len();
-        let mut left = TIMERS_A_TICK;
+        let (begin, mut left) = (self.turn, TIMERS_A_TICK);
         for step in 0..count {
-            let leg = &mut self.legs[(self.turn + step) % count];
-            left -= leg.tick(left.min(LEG_TIMERS_A_TICK), &mut self.shared, post);
+            let at = (begin + step) % count;
+            // Who gets nothing now is the first next time.
+            self.turn = at;
+            if left == 0 {
+                return;
+            }
+            left -= self.legs[at].tick(left.min(LEG_TIMERS_A_TICK), &mut self.shared, post);
         }
-        self.turn = (self.turn + 1) % count.max(1);
     }
 
     /// The table for the workers, if it changed since the last call.

@@ -681,14 +681,7 @@ mod tests {
         }
         legs.sort_unstable();
         legs.dedup();
-        assert!(legs.len() >= 33, "{}", legs.len());
-        for now in 52..60 {
-            neighbours.tick(Tick(now), &mut post);
-        }
-        legs.extend(post.sent.drain(..).map(|(leg, ..)| leg));
-        legs.sort_unstable();
-        legs.dedup();
-        assert_eq!(legs.len(), 64, "nobody starves");
+        assert_eq!(legs.len(), 64, "each has been served");
     }
 
     #[test]
