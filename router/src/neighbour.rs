@@ -181,7 +181,8 @@ impl std::error::Error for NeighbourFault {}
 /// The neighbours of all legs.
 ///
 /// Legs are named by their place in the list of links. To name another one is a mistake of the
-/// caller, and panics, but in [`Neighbours::add_static`], which persons call.
+/// caller, and panics, but in what persons say ([`Neighbours::add_static`], [`Neighbours::remove`],
+/// [`Neighbours::flush`]) and workers ([`Neighbours::used`]).
 #[derive(Debug)]
 pub struct Neighbours {
     legs: Vec<Leg>,
@@ -351,11 +352,13 @@ impl Neighbours {
     }
 
     /// A worker sent something to a neighbour that is stale: it is asked soon whether it is still
-    /// there (RFC 4861, section 7.3.3).
+    /// there (RFC 4861, section 7.3.3). Workers tell it late: the leg may be gone.
     pub fn used(&mut self, hop: Hop, now: Tick) {
         self.advance(now);
         let now = self.shared.now;
-        self.legs[hop.leg.index()].table.edit(hop.address, |entry| entry.send(now));
+        if let Some(leg) = self.legs.get_mut(hop.leg.index()) {
+            leg.table.edit(hop.address, |entry| entry.send(now));
+        }
     }
 
     /// Timers. To be called each tick. A call does bounded work; what it leaves the next one does.
@@ -494,9 +497,10 @@ mod tests {
         let about = |text: &str| said.iter().filter(|line| line.contains(text)).count();
         assert_eq!((about("about 10.7.0.1"), about("about 10.0.0.1 ")), (1, 0), "{said:?}");
         assert_eq!(about("about 10.0.1.1"), 1);
-        // A leg less, and one that is another in its place.
+        // A leg less, and one that is another in its place. A worker has yet to hear of it.
         sample.neighbours.swap(vec![Link { addresses: vec![link(1).addresses[0]], ..first }]);
         assert_eq!(sample.neighbours.iter().count(), 0);
+        sample.neighbours.used(b, Tick(sample.now));
     }
 
     #[test]
