@@ -209,20 +209,22 @@ impl Leg {
     }
 
     /// Keeps a packet until its neighbour is known (RFC 1122, section 2.3.2.2; RFC 4861, section
-    /// 7.2.2): the latest ones.
+    /// 7.2.2): the latest ones. Of a leg's they give way first whose neighbour was asked for first:
+    /// who lives answers soon.
     fn hold(&mut self, address: IpAddr, held: Box<[u8]>, shared: &mut Shared) {
-        let room = HELD_OCTETS_MAX - self.table.held_octets();
         let stats = &mut shared.stats;
         self.table.edit(address, |entry| {
             if entry.held.len() == HELD_MAX {
                 entry.held.pop_front();
                 stats.count(Counter::HeldFull);
             }
-            if held.len() > room {
-                return stats.count(Counter::HeldFull);
-            }
             entry.held.push_back(held);
         });
+        while self.table.held_octets() > HELD_OCTETS_MAX {
+            let Some(first) = self.table.first_holding() else { break };
+            self.table.edit(first, |entry| entry.held.pop_front());
+            stats.count(Counter::HeldFull);
+        }
     }
 
     /// Makes room for a neighbour by removing one of no higher rank than this.
@@ -613,10 +615,13 @@ mod tests {
         let held = |sample: &Sample| sample.neighbours.iter().map(|n| n.held).sum::<usize>();
         assert_eq!(held(&sample), 4);
         assert_eq!(sample.count(Counter::HeldFull), 196);
+        // Those of the last, who may live.
+        answer(&mut sample, 0, 101, station(2));
+        assert_eq!((held(&sample), sample.released().len()), (2, 2));
         // They are asked for all the same, and the other leg has its own.
         assert_eq!(sample.sent().len(), 100);
         sample.need(hop(1, "10.0.1.2"), &packet);
-        assert_eq!(held(&sample), 5);
+        assert_eq!(held(&sample), 3);
         sample.ticks(31);
         assert_eq!(held(&sample), 0);
         sample.ticks(51);

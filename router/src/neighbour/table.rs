@@ -1,4 +1,5 @@
-//! The neighbours of one leg, ordered by address, by timer, and by who gives way first.
+//! The neighbours of one leg, ordered by address, by timer, by who gives way first, and by who is
+//! waited for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,12 +11,14 @@ use super::{
     resolved::Known,
 };
 
-/// Three trees, for strangers choose the addresses: none of them has a worst case to be found.
+/// Trees, for strangers choose the addresses: none of them has a worst case to be found.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entries: BTreeMap<IpAddr, Entry>,
     timers: BTreeSet<(u64, IpAddr)>,
     order: BTreeSet<(Rank, u64, IpAddr)>,
+    /// Those for whom something waits.
+    holding: BTreeSet<(u64, IpAddr)>,
     held_octets: usize,
     permanent: usize,
     /// Whether what workers know of this leg is not what it was.
@@ -33,6 +36,9 @@ impl Table {
         self.changed |= entry.known().is_some();
         self.timers.extend(entry.deadline.map(|deadline| (deadline, address)));
         self.order.insert((entry.rank(), entry.since, address));
+        if !entry.held.is_empty() {
+            self.holding.insert((entry.since, address));
+        }
         self.held_octets += entry.held_octets();
         self.permanent += usize::from(entry.rank() == Rank::Permanent);
         self.entries.insert(address, entry);
@@ -46,6 +52,7 @@ impl Table {
             self.timers.remove(&(deadline, address));
         }
         self.order.remove(&(entry.rank(), entry.since, address));
+        self.holding.remove(&(entry.since, address));
         self.held_octets -= entry.held_octets();
         self.permanent -= usize::from(entry.rank() == Rank::Permanent);
         Some(entry)
@@ -79,6 +86,11 @@ impl Table {
     pub fn oldest(&self, rank: Rank) -> Option<IpAddr> {
         let mut from = self.order.range((rank, 0, IpAddr::from([0; 4]))..);
         from.next().filter(|(of, ..)| *of == rank).map(|(.., address)| *address)
+    }
+
+    /// For whom something waits, the longest.
+    pub fn first_holding(&self) -> Option<IpAddr> {
+        self.holding.first().map(|(_, address)| *address)
     }
 
     /// Those that count against the quota.
