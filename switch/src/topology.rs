@@ -11,27 +11,49 @@ use std::{
     time::Duration,
 };
 
+mod advertise;
 mod bridges;
 mod emit;
 mod faults;
 mod fields;
 mod kinds;
+mod legs;
 mod metrics;
+mod neighbours;
 mod plan;
+#[cfg(feature = "router")]
+mod router;
+#[cfg(not(feature = "router"))]
+#[path = "topology/no_router.rs"]
+mod router;
+mod routes;
+mod routing;
+mod said;
 mod spec;
 mod statics;
+mod tuns;
 
+pub use advertise::{ADVERTISE, AdvertiseSpec, AdvertisedPrefix, Preference};
 pub use bridges::{BRIDGE_DEFAULT, BRIDGES_MAX};
-pub use faults::{About, Faults};
+pub use faults::{About, Faults, Part, PartOf};
 pub use fields::{DEVICE_NAME_MAX, Setting};
 pub use kinds::{
     COMMON, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
     QUEUES_RANGE, Side, StreamSpec, TUN, TUN_REFUSED, TapSpec, TunSpec, UdpSpec, VdeSpec, VethSpec,
 };
+pub use legs::{LEG, LEG_MTU_DEFAULT, LegSpec, ReversePath, no_such_leg};
 pub use metrics::MetricsPlace;
+pub use neighbours::{NEIGHBOUR, NeighbourSpec, no_such_neighbour};
 pub use plan::{Action, can_be_set, in_the_way, plan};
+pub use router::Tables;
+pub use routes::{HopSpec, ROUTE, RouteKind, RouteSpec};
+pub use routing::{RouterConfig, Wrong};
+pub use said::Said;
 pub use spec::{MTU_RANGE, PORT_NAME_MAX, PortSpec};
 pub use statics::{StaticEntry, no_such_port};
+pub use tuns::{TUN_OPTIONS, TunLeg};
+
+use routing::Routing;
 
 use crate::{
     bridge::GroupForward,
@@ -61,6 +83,24 @@ pub struct Words {
     pub unread: bool,
     /// Static entries of the forwarding database: an address and the name of a port each.
     pub statics: Vec<[String; 2]>,
+    /// `--leg`: one each.
+    pub leg: Vec<String>,
+    /// `--tun`: one each.
+    pub tun: Vec<String>,
+    /// `--route`: one each.
+    pub route: Vec<String>,
+    /// Legs that were read elsewhere; the ports of TUNs are in `read`.
+    pub read_legs: Vec<LegSpec>,
+    /// Whether there were others that could not be read.
+    pub unread_legs: bool,
+    /// Routes that were read elsewhere.
+    pub read_routes: Vec<RouteSpec>,
+    /// Neighbours.
+    pub neighbours: Vec<NeighbourSpec>,
+    /// `--icmp-rate`: ICMP errors a second.
+    pub icmp_rate: Option<String>,
+    /// `--icmp-burst`: ICMP errors at once.
+    pub icmp_burst: Option<String>,
     /// `--mtu`: for each port that says nothing else.
     pub mtu: Option<String>,
     /// `--persist`: likewise.
@@ -83,6 +123,14 @@ pub struct Words {
     pub metrics: Option<String>,
 }
 
+impl Words {
+    /// Whether a port is said, be it well or not.
+    pub fn have_ports(&self) -> bool {
+        let Words { ports, port, tun, read, unread, .. } = self;
+        !(ports.is_empty() && port.is_empty() && tun.is_empty() && read.is_empty()) || *unread
+    }
+}
+
 /// What there should be. Everything in it fits together.
 #[derive(Clone, Debug)]
 pub struct Topology {
@@ -90,6 +138,14 @@ pub struct Topology {
     pub ports: Vec<PortSpec>,
     /// The stations that are behind a port whatever is learned: no two with the same address.
     pub statics: Vec<StaticEntry>,
+    /// Where the router has a foot: no two in one bridge.
+    pub legs: Vec<LegSpec>,
+    /// Where it sends what is for nobody on its links.
+    pub routes: Vec<RouteSpec>,
+    /// Its neighbours of whom nobody is asked.
+    pub neighbours: Vec<NeighbourSpec>,
+    /// The router as a whole.
+    pub router: RouterConfig,
     /// The switch between them.
     pub switch: SwitchConfig,
     /// Whether the number of workers was left to us: then it follows from ports and processors,
@@ -121,7 +177,8 @@ impl Topology {
         let mtu = words.mtu.as_deref().map(|text| number(text, "", MTU_RANGE)).transpose();
         let mtu = faults.note("--mtu", mtu.map_err(Faults::from)).flatten();
         let defaults = PortDefaults { mtu, persist: words.persist };
-        let ports = ports(words, &defaults, &mut faults);
+        let mut routing = Routing::read(words, &defaults, &mut faults);
+        let ports = ports(words, std::mem::take(&mut routing.ports), &defaults, &mut faults);
         let cpus = words.cpus.as_deref().map_or(Ok(Vec::new()), |text| cpus(text, cpus_there));
         let cpus = faults.note("--cpus", cpus).unwrap_or_default();
         let lent = if cpus.is_empty() { cpus_there.len() } else { cpus.len() };
@@ -138,14 +195,27 @@ impl Topology {
         let statics = statics::statics(words, &ports, &mut faults);
         let metrics = words.metrics.as_deref().map(str::parse).transpose();
         let metrics = faults.note("--metrics", metrics.map_err(Faults::from)).flatten();
+        let (legs, routes, neighbours, router) = routing.judge(words, &ports, &mut faults);
         let group_forward = group_forward.unwrap_or_default();
         let switch = SwitchConfig { workers, cpus, busy_poll, fdb, group_forward };
-        faults.or(Some(Topology { ports, statics, switch, workers_auto, defaults, metrics }))
+        faults.or(Some(Topology {
+            ports,
+            statics,
+            legs,
+            routes,
+            neighbours,
+            router,
+            switch,
+            workers_auto,
+            defaults,
+            metrics,
+        }))
     }
 
     /// What works, but is hardly meant: a sentence each.
     pub fn warnings(&self, cpus_there: &[usize]) -> Vec<String> {
-        let mut warnings = bridges::lonely(&self.ports);
+        let mut warnings = bridges::lonely(&self.ports, &self.legs);
+        warnings.extend(legs::deserted(self));
         let SwitchConfig { workers, cpus, busy_poll, .. } = &self.switch;
         let lent = if cpus.is_empty() { cpus_there.len() } else { cpus.len() };
         if *busy_poll == BusyPoll::Always && *workers > lent {
@@ -158,8 +228,13 @@ impl Topology {
     }
 }
 
-/// All ports with the defaults put in, as far as they can be read.
-fn ports(words: &Words, defaults: &PortDefaults, faults: &mut Faults) -> Vec<PortSpec> {
+/// All ports with the defaults put in, as far as they can be read; those of TUNs come last.
+fn ports(
+    words: &Words,
+    tuns: Vec<PortSpec>,
+    defaults: &PortDefaults,
+    faults: &mut Faults,
+) -> Vec<PortSpec> {
     let mut ports = words.read.clone();
     for text in words.ports.iter().flat_map(|list| list.split(',')) {
         let spec = match text {
@@ -175,15 +250,18 @@ fn ports(words: &Words, defaults: &PortDefaults, faults: &mut Faults) -> Vec<Por
     for text in &words.port {
         ports.extend(faults.note(&format!("--port `{}`", text.escape_debug()), text.parse()));
     }
+    ports.extend(tuns);
     if ports.len() > PORTS_MAX {
         let count = ports.len();
         faults.push(format!("{count} ports are too many: a switch has {PORTS_MAX} at the most"));
     }
-    bridges::check_count(ports.iter().map(|port| &*port.bridge), faults);
     for port in &mut ports {
         port.mtu = port.mtu.or(defaults.mtu);
-        if let PortKind::Tap(tap) = &mut port.kind {
-            tap.persist = tap.persist.or(defaults.persist.then_some(true));
+        let persist = defaults.persist.then_some(true);
+        match &mut port.kind {
+            PortKind::Tap(tap) => tap.persist = tap.persist.or(persist),
+            PortKind::Tun(tun) => tun.persist = tun.persist.or(persist),
+            _ => {}
         }
     }
     check_twice(&ports, faults);
@@ -433,13 +511,9 @@ mod tests {
     #[test]
     fn all_faults_of_one_command_line_are_told_at_once() {
         let found = faults(&Words {
-            statics: Vec::new(),
             ports: vec!["tap0,,mtu=1,a/b".into(), "tap0".into()],
             port: vec!["tapp:x".into(), "tap9,mtu=1,colour=red".into(), "t,quota=65".into()],
             mtu: some("65522"),
-            persist: false,
-            read: Vec::new(),
-            unread: false,
             workers: some("0"),
             cpus: some("0-1,7,x,2-1,1"),
             busy_poll: some("allways"),
@@ -448,11 +522,25 @@ mod tests {
             fdb_quota: some("65"),
             group_forward: some("wires"),
             metrics: some("9119"),
+            icmp_rate: some("x"),
+            icmp_burst: some("1000001"),
+            leg: vec!["br".into()],
+            tun: vec!["tun0=10.9.0.1".into()],
+            route: vec!["10.0.0.1/8,via=10.9.0.2".into()],
+            ..Words::default()
         });
         assert_eq!(
             found,
             [
                 "--mtu: 65522 is out of range: 68 to 65521",
+                "--leg `br`: `br` has no address: it is written BRIDGE=ADDRESS/BITS, as in \
+                 `br=10.0.0.1/24`",
+                "--tun `tun0=10.9.0.1`: 10.9.0.1 has no length: write 10.9.0.1/24 if its link is \
+                 10.9.0.0/24, or 10.9.0.1/32 if nobody else is on it",
+                "--route `10.0.0.1/8,via=10.9.0.2`: 10.0.0.1/8 has bits set behind its length: \
+                 write 10.0.0.0/8 for the network, or 10.0.0.1/32 for this address alone",
+                "--icmp-rate: `x` is not a number from 0 to 1000000",
+                "--icmp-burst: 1000001 is out of range: 0 to 1000000",
                 "--ports: a name is empty: there is a comma too many",
                 "--ports: `mtu=1` looks like an option; those go with one port each, as in \
                  `--port tap0,mtu=1`",

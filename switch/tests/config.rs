@@ -257,3 +257,20 @@ fn the_readme_tells_the_truth() {
         (Some(0), String::new(), String::new())
     );
 }
+
+#[test]
+fn every_file_of_the_readme_is_right() {
+    let folder = folder();
+    let files: Vec<_> = include_str!("../../README.md").split("```toml\n").skip(1).collect();
+    assert!(files.len() > 1);
+    for text in files {
+        write(&folder, "lab.toml", text.split("```").next().unwrap());
+        let (code, out, err) = uswitch(&folder, "check lab.toml");
+        assert_eq!((code, &*err), (Some(0), ""), "{text}: {out}");
+        // What would run is the same.
+        let (_, same, _) = uswitch(&folder, "config -c lab.toml");
+        write(&folder, "same.toml", &same);
+        let (code, out, err) = uswitch(&folder, "diff lab.toml same.toml");
+        assert_eq!((code, &*out, &*err), (Some(0), "", ""));
+    }
+}

@@ -18,9 +18,10 @@ use uswitch::topology::{Faults, KINDS, Words};
 mod fault;
 mod files;
 mod notes;
+mod router;
 
 pub(crate) use self::{files::Compared, notes::NOTES};
-use self::{files::ConfigArgs, notes::after_help};
+use self::{files::ConfigArgs, notes::after_help, router::RouterArgs};
 use super::{
     capture::{Capture, CaptureArgs, extcap},
     control::{ControlConfig, NAME_DEFAULT, Topic, check_name, find_group},
@@ -167,6 +168,9 @@ struct SwitchArgs {
     /// `always`, which costs a whole processor for each worker [default: off]
     #[arg(long, value_name = "off|MICROSECONDS|always", help_heading = "Workers")]
     busy_poll: Option<String>,
+
+    #[command(flatten)]
+    router: RouterArgs,
 
     /// Print counters as JSON, one object a line, in place of tables
     #[arg(short, long, help_heading = "Output")]
@@ -376,7 +380,7 @@ fn stray(cli: &Cli) -> Option<usize> {
 
 impl SwitchArgs {
     fn has_ports(&self) -> bool {
-        !(self.ports.is_empty() && self.port.is_empty())
+        !(self.ports.is_empty() && self.port.is_empty() && self.router.tun.is_empty())
     }
 
     fn options(self, mut faults: Faults) -> Box<Options> {
@@ -387,9 +391,6 @@ impl SwitchArgs {
         let words = Words {
             ports: self.ports,
             port: self.port,
-            read: Vec::new(),
-            unread: false,
-            statics: Vec::new(),
             mtu: self.mtu,
             persist: self.persist,
             workers: self.workers,
@@ -400,6 +401,7 @@ impl SwitchArgs {
             fdb_quota: self.fdb_quota,
             group_forward: self.group_forward,
             metrics,
+            ..self.router.words()
         };
         let (config, ready_fd) = (self.config, self.ready_fd);
         let SwitchArgs { json, quiet, verbose, no_opener, .. } = self;

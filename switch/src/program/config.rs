@@ -98,14 +98,14 @@ impl File {
     ///
     /// Everything that is wrong with both.
     pub(crate) fn resolve(self, words: &Words, cpus: &[usize]) -> Result<Topology, Told> {
-        let Reading { words, options, ports, statics, mut faults } =
-            Reading::read(&self.text, words);
-        if words.ports.is_empty() && words.port.is_empty() && words.read.is_empty() && !words.unread
-        {
+        let mut reading = Reading::read(&self.text, words);
+        let mut faults = std::mem::take(&mut reading.faults);
+        let Reading { words, options, ports, statics, .. } = &reading;
+        if !words.have_ports() {
             let sentence = "no port is given; each is a table such as\n[[port]]\ntap = \"tap0\"";
             faults.push(Fault { sentence: sentence.to_owned(), places: Vec::new() });
         }
-        let resolved = Topology::resolve(&words, cpus);
+        let resolved = Topology::resolve(words, cpus);
         let found = match resolved {
             Ok(topology) if faults.is_empty() => return Ok(topology),
             Ok(_) => None,
@@ -133,8 +133,17 @@ impl File {
                     let mac = |number: &usize| statics.get(*number).map(|[mac, _]| mac.clone());
                     [again, first].into_iter().filter_map(mac).collect()
                 }
+                About::Router(part, other) => [Some(part), other.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|p| reading.part(p))
+                    .collect(),
                 // They are about words of a command line.
-                About::Whole | About::Word(_) | About::Setting(_) => Vec::new(),
+                About::Whole
+                | About::Word(_)
+                | About::Setting(_)
+                | About::Said(_)
+                | About::Name(_) => Vec::new(),
             };
             let sentence = if places.is_empty() { whole } else { bare };
             faults.push(Fault { sentence: sentence.to_owned(), places });
@@ -338,7 +347,8 @@ error: there is no option `addr`; a dgram has: netns, mtu, name, quota, bridge
 16 | addr = 10
    | ^^^^
 
-error: there is no table `brigde`; there are: [switch], [fdb], [[port]]
+error: there is no table `brigde`; there are: [switch], [fdb], [router], [[port]], \
+[[leg]], [[route]], [[neighbour]]
   --> lab.toml:17:2
    |
 17 | [brigde]

@@ -102,7 +102,7 @@ fn settle_words(options: &Options, cpus: &[usize]) -> Result<(Topology, Option<O
     let mut faults = options.faults.clone();
     let words = &options.words;
     // A port may be in what could not be read.
-    if words.ports.is_empty() && words.port.is_empty() && faults.is_empty() {
+    if !words.have_ports() && faults.is_empty() {
         faults.push("no port is given; say for example `uswitch --ports tap0,tap1,tap2`");
     }
     let ready = settle_beside(options, &mut faults);

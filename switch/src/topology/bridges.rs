@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Faults, PortSpec, fields::check_name, spec::PORT_NAME_MAX};
+use super::{Faults, LegSpec, PortSpec, fields::check_name, spec::PORT_NAME_MAX};
 
 /// The bridge of a port that names none.
 pub const BRIDGE_DEFAULT: &str = "br";
@@ -25,13 +25,14 @@ pub(super) fn check_count<'a>(names: impl Iterator<Item = &'a str>, faults: &mut
     }
 }
 
-/// A sentence for each port that has nobody to talk to.
-pub(super) fn lonely(ports: &[PortSpec]) -> Vec<String> {
+/// A sentence for each port that has nobody to talk to: no other port, nor a leg.
+pub(super) fn lonely(ports: &[PortSpec], legs: &[LegSpec]) -> Vec<String> {
     let mut bridges: BTreeMap<&str, Vec<&PortSpec>> = BTreeMap::new();
     for port in ports {
         bridges.entry(&port.bridge).or_default().push(port);
     }
     let several = bridges.len() > 1;
+    bridges.retain(|bridge, _| !legs.iter().any(|leg| leg.name == *bridge));
     let lone = bridges.into_iter().filter_map(|(bridge, ports)| match *ports {
         [port] => Some((bridge, &port.name)),
         _ => None,

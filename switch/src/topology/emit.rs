@@ -6,7 +6,8 @@ use netlab::Prefix;
 
 use super::{
     BRIDGE_DEFAULT, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
-    PortSpec, Side, StreamSpec, TUN, TapSpec, Topology, TunSpec, UdpSpec, VdeSpec, VethSpec,
+    PortSpec, RouterConfig, Side, StreamSpec, TUN, TapSpec, Topology, TunSpec, UdpSpec, VdeSpec,
+    VethSpec,
 };
 use crate::{
     bridge::GroupForward,
@@ -52,6 +53,9 @@ impl Topology {
     /// words by which they are said in a file. Those that say nothing are left out.
     pub fn emit_settings(&self) -> Vec<(&'static str, String)> {
         let SwitchConfig { workers, cpus, busy_poll, fdb, group_forward } = &self.switch;
+        let RouterConfig { icmp_rate, icmp_burst } = self.router;
+        let routed = self.router != RouterConfig::default() || !self.legs.is_empty();
+        let icmp = |number: u32| if routed { number.to_string() } else { String::new() };
         let on = |on: bool| if on { on_off(on) } else { "" };
         let workers = if self.workers_auto { "auto".into() } else { workers.to_string() };
         let cpus = cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
@@ -75,6 +79,8 @@ impl Topology {
             ("fdb-size", fdb.size.to_string()),
             ("fdb-quota", fdb.quota.to_string()),
             ("ageing", fdb.ageing.as_secs().to_string()),
+            ("icmp-rate", icmp(icmp_rate)),
+            ("icmp-burst", icmp(icmp_burst)),
         ];
         settings.into_iter().filter(|(_, text)| !text.is_empty()).collect()
     }

@@ -29,6 +29,36 @@ pub enum About {
     Static(usize, &'static str),
     /// Two static entries, by the same numbers: they have the same address.
     StaticTwice([usize; 2]),
+    /// The option of a part of the router that has this number among those that were said.
+    Said(usize),
+    /// The name of that option: there is none of this name.
+    Name(usize),
+    /// A part of the router, and what it is at odds with.
+    Router(Part, Option<Part>),
+}
+
+/// A part of the router, and what of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What it is.
+    pub of: PartOf,
+    /// Its number in the topology.
+    pub number: usize,
+    /// The option.
+    pub option: &'static str,
+    /// Which of the option's values.
+    pub which: usize,
+}
+
+/// The parts of a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartOf {
+    /// A leg.
+    Leg,
+    /// A route.
+    Route,
+    /// A neighbour.
+    Neighbour,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

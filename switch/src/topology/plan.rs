@@ -1,11 +1,15 @@
 //! From what there is to what there should be: a list of actions, and nothing is done. A port
 //! that is the same in both is not in it, and so loses no frame.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    hash::Hash,
+};
 
 use super::{
-    DgramSpec, MacvlanSpec, PcapSpec, PortKind, PortSpec, StaticEntry, StreamSpec, Topology,
-    UdpSpec, VdeSpec, VethSpec,
+    DgramSpec, LegSpec, MacvlanSpec, NeighbourSpec, PcapSpec, PortKind, PortSpec, RouteSpec,
+    RouterConfig, StaticEntry, StreamSpec, Topology, UdpSpec, VdeSpec, VethSpec,
 };
 use crate::frame::Mac;
 
@@ -48,6 +52,31 @@ pub enum Action {
     },
     /// A port comes.
     Add(PortSpec),
+    /// A leg goes.
+    RemoveLeg(LegSpec),
+    /// A leg is another: its bridge stays.
+    ChangeLeg {
+        /// As it is.
+        old: LegSpec,
+        /// As it should be.
+        new: LegSpec,
+    },
+    /// A leg comes.
+    AddLeg(LegSpec),
+    /// The routes are others: all of them at once.
+    Routes {
+        /// Those that go.
+        gone: Vec<RouteSpec>,
+        /// Those that come.
+        come: Vec<RouteSpec>,
+    },
+    /// Other neighbours are said.
+    Neighbours {
+        /// Those that go.
+        gone: Vec<NeighbourSpec>,
+        /// Those that come.
+        come: Vec<NeighbourSpec>,
+    },
     /// A static entry goes.
     RemoveStatic(StaticEntry),
     /// A station is said to be behind another port. No port is touched.
@@ -62,7 +91,7 @@ pub enum Action {
 }
 
 impl fmt::Display for Action {
-    /// A line, in the manner of diff(1).
+    /// A line, in the manner of diff(1); of routes and neighbours one for each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Action::Restart { setting, old, new } => {
@@ -73,11 +102,28 @@ impl fmt::Display for Action {
             Action::Remove(spec) => write!(f, "- {spec}"),
             Action::Change { old, new } => write!(f, "~ {old} -> {new}"),
             Action::Add(spec) => write!(f, "+ {spec}"),
+            Action::RemoveLeg(leg) => write!(f, "- leg {leg}"),
+            Action::ChangeLeg { old, new } => write!(f, "~ leg {old} -> {new}"),
+            Action::AddLeg(leg) => write!(f, "+ leg {leg}"),
+            Action::Routes { gone, come } => lines(f, "route", gone, come),
+            Action::Neighbours { gone, come } => lines(f, "neighbour", gone, come),
             Action::RemoveStatic(entry) => write!(f, "- {entry}"),
             Action::ChangeStatic { old, new } => write!(f, "~ {old} -> {new}"),
             Action::AddStatic(entry) => write!(f, "+ {entry}"),
         }
     }
+}
+
+/// A line for each that goes, then for each that comes.
+fn lines<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    gone: &[T],
+    come: &[T],
+) -> fmt::Result {
+    let gone = gone.iter().map(|spec| format!("- {what} {spec}"));
+    let lines = gone.chain(come.iter().map(|spec| format!("+ {what} {spec}")));
+    f.write_str(&lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// The settings of a switch. Those with `false` cannot be changed while it runs: the table has its
@@ -93,12 +139,14 @@ const SETTINGS: &[(&str, bool)] = &[
     ("ageing", true),
     ("mtu", true),
     ("persist", true),
+    ("icmp-rate", true),
+    ("icmp-burst", true),
 ];
 
 /// What makes the new of the old: settings, those that take a restart first, then ports that are
 /// set, then removals, then changes, then additions, so that what goes makes room for what comes.
-/// Ports are known by their names; their order says nothing. Static entries come last, in the same
-/// order among themselves.
+/// Ports are known by their names; their order says nothing. Then come legs, in the same order
+/// among themselves, the routes and the neighbours; static entries come last.
 pub fn plan(old: &Topology, new: &Topology) -> Vec<Action> {
     let mut actions = settings(old, new);
     let by_name = |topology: &'_ Topology| -> BTreeMap<String, PortSpec> {
@@ -116,8 +164,38 @@ pub fn plan(old: &Topology, new: &Topology) -> Vec<Action> {
     actions.extend(changed.into_iter().map(|(old, new)| Action::Change { old, new }));
     let come = new.ports.iter().filter(|port| !before.contains_key(&port.name));
     actions.extend(come.cloned().map(Action::Add));
+    actions.extend(legs(&old.legs, &new.legs));
+    actions
+        .extend(differ(&old.routes, &new.routes).map(|(gone, come)| Action::Routes { gone, come }));
+    actions.extend(
+        differ(&old.neighbours, &new.neighbours)
+            .map(|(gone, come)| Action::Neighbours { gone, come }),
+    );
     actions.extend(statics(&old.statics, &new.statics));
     actions
+}
+
+/// The same for legs, of which each bridge has one at the most.
+fn legs(old: &[LegSpec], new: &[LegSpec]) -> Vec<Action> {
+    let in_bridge =
+        |legs: &[LegSpec], name: &str| legs.iter().find(|leg| leg.name == name).cloned();
+    let gone = old.iter().filter(|leg| in_bridge(new, &leg.name).is_none());
+    let mut actions: Vec<_> = gone.cloned().map(Action::RemoveLeg).collect();
+    actions.extend(new.iter().filter_map(|new| {
+        let old = in_bridge(old, &new.name).filter(|old| old != new)?;
+        Some(Action::ChangeLeg { old, new: new.clone() })
+    }));
+    let come = new.iter().filter(|leg| in_bridge(old, &leg.name).is_none());
+    actions.extend(come.cloned().map(Action::AddLeg));
+    actions
+}
+
+/// What goes and what comes. `None`: they are the same, in whatever order.
+fn differ<T: Clone + Eq + Hash>(old: &[T], new: &[T]) -> Option<(Vec<T>, Vec<T>)> {
+    let [before, after] = [old, new].map(|all| all.iter().collect::<HashSet<_>>());
+    let gone: Vec<_> = old.iter().filter(|one| !after.contains(one)).cloned().collect();
+    let come: Vec<_> = new.iter().filter(|one| !before.contains(one)).cloned().collect();
+    (!gone.is_empty() || !come.is_empty()).then_some((gone, come))
 }
 
 /// The same for static entries, which are known by their addresses.
@@ -152,8 +230,14 @@ fn settings(old: &Topology, new: &Topology) -> Vec<Action> {
         if *setting == "workers" && new.workers_auto {
             continue;
         }
-        let nothing = if matches!(*setting, "persist" | "metrics") { "off" } else { "any" };
-        let word = |of: &BTreeMap<_, String>| of.get(setting).map_or(nothing, |t| t).to_owned();
+        let RouterConfig { icmp_rate, icmp_burst } = RouterConfig::default();
+        let nothing = match *setting {
+            "persist" | "metrics" => "off".to_owned(),
+            "icmp-rate" => icmp_rate.to_string(),
+            "icmp-burst" => icmp_burst.to_string(),
+            _ => "any".to_owned(),
+        };
+        let word = |of: &BTreeMap<_, String>| of.get(setting).unwrap_or(&nothing).clone();
         let (old, new) = (word(&before), word(&after));
         if old != new {
             actions.push(match while_it_runs {
@@ -291,6 +375,71 @@ mod tests {
         // A default of ports is theirs already; it is set for those to come.
         let (old, new) = (topology("a,mtu=1400", &[]), topology("a", &[("mtu", "1400")]));
         assert_eq!(lines(&old, &new), ["= mtu: any -> 1400"]);
+    }
+
+    #[test]
+    fn legs_and_routes_go_change_and_come_in_this_order() {
+        let topology = |text: &str| {
+            let mut words = Words::default();
+            for word in text.split_whitespace() {
+                let (option, value) = word.split_once(':').unwrap();
+                let value = value.to_owned();
+                match option {
+                    "port" => words.port.push(value),
+                    "leg" => words.leg.push(value),
+                    "tun" => words.tun.push(value),
+                    "icmp" => words.icmp_rate = Some(value),
+                    _ => words.route.push(value),
+                }
+            }
+            Topology::resolve(&words, &[0]).unwrap_or_else(|faults| panic!("{text}: {faults}"))
+        };
+        let base = "port:a leg:br=10.0.0.1/24";
+        let cases: &[(&str, &str, &[&str])] = &[
+            ("", "", &[]),
+            ("", "icmp:100", &[]),
+            ("", "icmp:7", &["= icmp-rate: 100 -> 7"]),
+            ("route:default,via=10.0.0.2", "route:default,via=10.0.0.2", &[]),
+            (
+                "",
+                "tun:t=10.9.0.1/24,host=10.9.0.2",
+                &["+ tun:t,host=10.9.0.2/24,bridge=t", "+ leg t=10.9.0.1/24"],
+            ),
+            (
+                "tun:t=10.9.0.1/24,host=10.9.0.2",
+                "tun:t=10.9.0.1/24,host=10.9.0.3",
+                &["~ tun:t,host=10.9.0.2/24,bridge=t -> tun:t,host=10.9.0.3/24,bridge=t"],
+            ),
+            (
+                "leg:x=10.1.0.1/24 leg:y=10.2.0.1/24 route:10.8.0.0/16,via=10.1.0.2 \
+                 route:10.7.0.0/16,via=10.0.0.2",
+                "leg:z=10.3.0.1/24 leg:y=10.2.0.1/24,mtu=1400 route:10.7.0.0/16,via=10.0.0.2 \
+                 route:10.6.0.0/16,blackhole",
+                &[
+                    "- leg x=10.1.0.1/24",
+                    "~ leg y=10.2.0.1/24 -> y=10.2.0.1/24,mtu=1400",
+                    "+ leg z=10.3.0.1/24",
+                    "- route 10.8.0.0/16,via=10.1.0.2\n+ route 10.6.0.0/16,blackhole",
+                ],
+            ),
+            (
+                "route:10.7.0.0/16,via=10.0.0.2 route:10.8.0.0/16,via=10.0.0.2",
+                "route:10.8.0.0/16,via=10.0.0.2 route:10.7.0.0/16,via=10.0.0.2",
+                &[],
+            ),
+        ];
+        for (old, new, expected) in cases {
+            let [old, new] = [old, new].map(|text| topology(&format!("{base} {text}")));
+            assert_eq!(lines(&old, &new), *expected);
+        }
+        let (mut old, new) = (topology(base), topology(base));
+        old.neighbours.push(NeighbourSpec {
+            leg: "br".to_owned(),
+            address: "10.0.0.7".parse().unwrap(),
+            mac: "02:00:00:00:00:07".parse().unwrap(),
+        });
+        let line = "- neighbour 10.0.0.7 dev br lladdr 02:00:00:00:00:07 PERMANENT";
+        assert_eq!(lines(&old, &new), [line]);
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn name_of(fields: &mut Fields<'_>, kind: &PortKind) -> Option<String> {
 }
 
 /// Takes a text apart at its commas; of two in a row one is part of the value, as in QEMU.
-fn split(text: &str) -> Vec<String> {
+pub(super) fn split(text: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut rest = text.chars().peekable();
     while let Some(next) = rest.next() {

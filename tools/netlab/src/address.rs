@@ -48,7 +48,7 @@ impl Prefix {
     }
 
     /// The network alone: all bits behind the prefix are zero.
-    fn network(self) -> IpAddr {
+    pub fn network(self) -> IpAddr {
         let host_bits = u32::from(bits(self.address) - self.len);
         match self.address {
             IpAddr::V4(address) => {

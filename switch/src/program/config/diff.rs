@@ -75,6 +75,11 @@ enum Line {
     Remove { port: String, old: String },
     Change { port: String, old: String, new: String },
     Add { port: String, new: String },
+    RemoveLeg { leg: String, old: String },
+    ChangeLeg { leg: String, old: String, new: String },
+    AddLeg { leg: String, new: String },
+    Routes { gone: Vec<String>, come: Vec<String> },
+    Neighbours { gone: Vec<String>, come: Vec<String> },
     RemoveStatic { mac: String, old: String },
     ChangeStatic { mac: String, old: String, new: String },
     AddStatic { mac: String, new: String },
@@ -99,6 +104,18 @@ impl From<&Action> for Line {
                 Line::Change { port, old: old.to_string(), new: new.to_string() }
             }
             Action::Add(new) => Line::Add { port: new.name.clone(), new: new.to_string() },
+            Action::RemoveLeg(old) => {
+                Line::RemoveLeg { leg: old.name.clone(), old: old.to_string() }
+            }
+            Action::ChangeLeg { old, new } => {
+                let leg = new.name.clone();
+                Line::ChangeLeg { leg, old: old.to_string(), new: new.to_string() }
+            }
+            Action::AddLeg(new) => Line::AddLeg { leg: new.name.clone(), new: new.to_string() },
+            Action::Routes { gone, come } => Line::Routes { gone: texts(gone), come: texts(come) },
+            Action::Neighbours { gone, come } => {
+                Line::Neighbours { gone: texts(gone), come: texts(come) }
+            }
             Action::RemoveStatic(old) => {
                 Line::RemoveStatic { mac: old.mac.to_string(), old: old.to_string() }
             }
@@ -111,4 +128,8 @@ impl From<&Action> for Line {
             }
         }
     }
+}
+
+fn texts(specs: &[impl ToString]) -> Vec<String> {
+    specs.iter().map(ToString::to_string).collect()
 }

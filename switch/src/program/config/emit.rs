@@ -1,19 +1,25 @@
 //! `uswitch config`: what runs, or would run, as a file that says the same.
 
-use uswitch::topology::{PortSpec, StaticEntry, Topology};
+use uswitch::topology::{LegSpec, PortSpec, StaticEntry, Topology};
 
 use super::read::{PERSIST, SETTINGS};
 
+mod routing;
+
 /// The file of a topology. What it leaves to the machine (`auto`), it leaves.
 pub(crate) fn emit(topology: &Topology) -> String {
-    head(topology) + &topology.ports.iter().map(port).collect::<String>()
+    let ports = topology.ports.iter().map(|spec| port(spec, &topology.legs));
+    head(topology) + &ports.collect::<String>()
 }
 
 /// All of it but the ports.
 pub(crate) fn head(topology: &Topology) -> String {
     let said = topology.emit_settings();
     let mut text = String::new();
-    for table in ["switch", "fdb"] {
+    for table in ["switch", "fdb", "router"] {
+        if table == "router" && !said.iter().any(|(name, _)| name.starts_with("icmp-")) {
+            continue;
+        }
         let gap = if text.is_empty() { "" } else { "\n" };
         text += &format!("{gap}[{table}]\n");
         let here = SETTINGS.iter().filter(|(of, ..)| *of == table);
@@ -29,11 +35,14 @@ pub(crate) fn head(topology: &Topology) -> String {
         let [mac, port] = [&mac.to_string(), port].map(|text| quoted(text));
         text += &format!("\n[[fdb.static]]\nmac = {mac}\nport = {port}\n");
     }
-    text
+    text + &routing::tables(topology)
 }
 
-/// The table of one port, and the empty line before it.
-pub(crate) fn port(spec: &PortSpec) -> String {
+/// The table of one port, and the empty line before it. Nothing, if one of these legs says it.
+pub(crate) fn port(spec: &PortSpec, legs: &[LegSpec]) -> String {
+    if routing::is_said_by_leg(spec, legs) {
+        return String::new();
+    }
     let (kind, words, options) = spec.emit();
     let words = match &*words {
         [] => "true".to_owned(),

@@ -10,9 +10,12 @@ use toml::{
     Spanned,
     de::{DeString, DeTable, DeValue},
 };
-use uswitch::topology::{About, COMMON, Faults, KINDS, Kind, PortSpec, Words, nearest};
+use uswitch::topology::{About, COMMON, Faults, KINDS, Kind, PartOf, PortSpec, Words, nearest};
 
+use self::routing::PartPlaces;
 use super::Fault;
+
+mod routing;
 
 /// A file, as far as it could be read.
 pub(super) struct Reading {
@@ -24,6 +27,8 @@ pub(super) struct Reading {
     pub(super) ports: Vec<PortPlaces>,
     /// Where the address and the port of each static entry are.
     pub(super) statics: Vec<[Range<usize>; 2]>,
+    /// Where legs, routes and neighbours are.
+    parts: BTreeMap<PartOf, Vec<PartPlaces>>,
     pub(super) faults: Vec<Fault>,
 }
 
@@ -58,6 +63,8 @@ pub(super) const SETTINGS: &[(&str, &str, &str, Slot)] = &[
     ("fdb", "size", "--fdb-size", |words| &mut words.fdb_size),
     ("fdb", "quota", "--fdb-quota", |words| &mut words.fdb_quota),
     ("fdb", "ageing", "--ageing", |words| &mut words.ageing),
+    ("router", "icmp-rate", "--icmp-rate", |words| &mut words.icmp_rate),
+    ("router", "icmp-burst", "--icmp-burst", |words| &mut words.icmp_burst),
 ];
 
 /// Those whose value may be an array, which is written with commas on the command line.
@@ -71,7 +78,7 @@ const STATIC: &str = "static";
 const STATIC_KEYS: [&str; 2] = ["mac", "port"];
 
 /// The tables that there are.
-const TABLES: &[&str] = &["switch", "fdb", "port"];
+const TABLES: &[&str] = &["switch", "fdb", "router", "port", "leg", "route", "neighbour"];
 
 type Entry<'t, 'i> = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>);
 
@@ -79,8 +86,8 @@ impl Reading {
     /// Reads a text, with these words of a command line before it.
     pub(super) fn read(text: &str, words: &Words) -> Reading {
         let (options, ports, statics) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let (words, faults) = (words.clone(), Vec::new());
-        let mut reading = Reading { words, options, ports, statics, faults };
+        let (words, faults, parts) = (words.clone(), Vec::new(), BTreeMap::new());
+        let mut reading = Reading { words, options, ports, statics, parts, faults };
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             let end = text.len();
@@ -93,6 +100,7 @@ impl Reading {
             reading.root(root.get_ref());
         } else {
             reading.words.unread = true;
+            reading.words.unread_legs = true;
         }
         reading
     }
@@ -114,8 +122,12 @@ impl Reading {
                     self.fault(place, "a port is a table in double brackets: [[port]]");
                     self.words.unread = true;
                 }
-                ("switch" | "fdb", DeValue::Table(table)) => self.settings(name, table),
-                ("switch" | "fdb", _) => {
+                ("leg" | "route" | "neighbour", DeValue::Array(parts)) => {
+                    parts.iter().for_each(|part| self.part_or_fault(name, part));
+                }
+                ("leg" | "route" | "neighbour", _) => self.part_form(name, place),
+                ("switch" | "fdb" | "router", DeValue::Table(table)) => self.settings(name, table),
+                ("switch" | "fdb" | "router", _) => {
                     self.fault(place, format!("`{name}` is a table: [{name}]"));
                 }
                 _ => {
@@ -126,7 +138,8 @@ impl Reading {
                             format!("there is no table `{name}`; did you mean `{near}`?")
                         }
                         (None, None) => format!(
-                            "there is no table `{name}`; there are: [switch], [fdb], [[port]]"
+                            "there is no table `{name}`; there are: [switch], [fdb], [router], \
+                             [[port]], [[leg]], [[route]], [[neighbour]]"
                         ),
                     };
                     self.fault(key.span(), sentence);
@@ -153,8 +166,9 @@ impl Reading {
             }
             let here = || SETTINGS.iter().filter(|(of, ..)| *of == table);
             let Some((_, _, option, slot)) = here().find(|(_, key, ..)| *key == name) else {
-                let other = if table == "switch" { PERSIST } else { STATIC };
-                let known = || here().map(|(_, key, ..)| *key).chain([other]);
+                let others = [("switch", PERSIST), ("fdb", STATIC)].into_iter();
+                let others = || others.clone().filter(|(of, _)| *of == table).map(|(_, key)| key);
+                let known = || here().map(|(_, key, ..)| *key).chain(others());
                 let sentence = match nearest(name, known()) {
                     Some(near) => format!("there is no key `{name}`; did you mean `{near}`?"),
                     None => {

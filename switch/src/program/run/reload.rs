@@ -64,6 +64,12 @@ impl Steps {
                 Action::Adjust { new, .. } => steps.set.push(new),
                 Action::RemoveStatic(old) => steps.unsaid.push(old),
                 Action::ChangeStatic { new, .. } | Action::AddStatic(new) => steps.said.push(new),
+                // The router follows from the topology.
+                Action::RemoveLeg(_)
+                | Action::ChangeLeg { .. }
+                | Action::AddLeg(_)
+                | Action::Routes { .. }
+                | Action::Neighbours { .. } => {}
                 // Settings follow from the topology; what takes a restart does not get here.
                 Action::Set { .. } | Action::Restart { .. } => {}
             }

@@ -41,7 +41,7 @@ impl Steered<'_> {
                 page.next = Some(index);
                 break;
             }
-            page.toml += &emit::port(spec);
+            page.toml += &emit::port(spec, &self.topology.legs);
         }
         page
     }
@@ -50,7 +50,8 @@ impl Steered<'_> {
         let specs = || self.plugs.specs().map(|(spec, _)| spec);
         let queues: usize = specs().map(|spec: &PortSpec| spec.kind.queues_max()).sum();
         let statics = statics(self.handle);
-        let mut topology = Topology { ports: Vec::new(), statics, ..self.topology.clone() };
+        let ports = specs().cloned().collect();
+        let mut topology = Topology { ports, statics, ..self.topology.clone() };
         // With fewer ports than workers it could not be started: so many are left to the machine.
         topology.workers_auto |= topology.switch.workers > queues;
         let none = "# no port is plugged in: before it can be run, it wants one\n";

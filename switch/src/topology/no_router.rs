@@ -1,0 +1,31 @@
+//! In place of the router, in a build without it.
+
+use super::{LegSpec, Part, PartOf, RouteSpec, RouterConfig, Wrong};
+
+/// There are no tables.
+#[derive(Debug)]
+pub enum Tables {}
+
+/// Says so of each leg and route.
+///
+/// # Errors
+///
+/// That of each.
+pub fn tables(
+    legs: &[LegSpec],
+    routes: &[RouteSpec],
+    _: &RouterConfig,
+) -> Result<Tables, Vec<Wrong>> {
+    let wrong = |of, option, number| Wrong {
+        part: Part { of, number, option, which: 0 },
+        other: None,
+        sentence: NO_ROUTER.to_owned(),
+        of_leg: false,
+    };
+    let legs = (0..legs.len()).map(|number| wrong(PartOf::Leg, "bridge", number));
+    let routes = (0..routes.len()).map(|number| wrong(PartOf::Route, "to", number));
+    Err(legs.chain(routes).collect())
+}
+
+/// What to say to who wants one.
+const NO_ROUTER: &str = "this build has no router: it was made without the feature `router`";
