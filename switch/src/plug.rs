@@ -12,6 +12,7 @@
 //! meets a port only when it is open. What has to be waited for, lookouts wait for (threads of
 //! their own) and tell by [`Plugs::arrivals`].
 
+mod bridges;
 mod hands;
 mod lookout;
 mod loops;
@@ -33,11 +34,13 @@ use netlab::LinkEvent;
 
 pub use self::opener::Opener;
 use self::{
+    bridges::Bridges,
     hands::Hands,
     owner::Owner,
     source::{Source, Watches},
 };
 use crate::{
+    bridge::{BRIDGES_MAX, BridgeId},
     port::{PortId, any::AnyPort},
     switch::{Event, Handle, PortConfig, PortReport},
     topology::PortSpec,
@@ -58,6 +61,7 @@ pub struct Plugs {
     told: usize,
     /// Ports that are open and not yet plugged in, each with the number of its plug.
     opened: Vec<(usize, Opened)>,
+    bridges: Bridges,
     watches: Watches,
     tell: Sender<Arrival>,
     arrivals: Receiver<Arrival>,
@@ -182,6 +186,7 @@ impl Plugs {
             next: 0,
             told: 0,
             opened: Vec::new(),
+            bridges: Bridges::default(),
             watches: Watches::default(),
             tell,
             arrivals,
@@ -280,6 +285,21 @@ impl Plugs {
         true
     }
 
+    /// The number of the bridge with this name, for ports and for what else is in it.
+    ///
+    /// # Errors
+    ///
+    /// There were more names than [`BRIDGES_MAX`](crate::bridge::BRIDGES_MAX) since the start.
+    pub fn bridge(&mut self, name: &str) -> io::Result<BridgeId> {
+        self.bridges.number(name).ok_or_else(|| {
+            let text = format!(
+                "there were {BRIDGES_MAX} names of bridges since the start: a restart forgets \
+                 those that are no more"
+            );
+            io::Error::new(io::ErrorKind::QuotaExceeded, text)
+        })
+    }
+
     /// The specs of all plugs, in the order in which they came, each with its ports.
     pub fn specs(&self) -> impl Iterator<Item = (&PortSpec, &[PortId])> {
         self.plugs.values().map(|plug| (&plug.spec, &*plug.ports))
@@ -299,9 +319,12 @@ impl Plugs {
     /// As [`Handle::add_all`]: then they are closed.
     pub fn plug_in(&mut self, handle: &mut Handle<AnyPort>) -> io::Result<Vec<Change>> {
         let (mut ports, mut numbers, mut changes) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, Opened { config, port, done, warnings }) in self.opened.drain(..) {
+        let opened = std::mem::take(&mut self.opened);
+        for (number, Opened { config, port, done, warnings }) in opened {
             changes.push(Change::Came { name: config.name.clone(), done, warnings });
-            ports.push((config, port));
+            let bridge = self.plugs[&number].spec.bridge.clone();
+            let bridge = self.bridge(&bridge)?;
+            ports.push((PortConfig { bridge, ..config }, port));
             numbers.push(number);
         }
         for (number, id) in numbers.into_iter().zip(handle.add_all(ports)?) {
@@ -372,7 +395,8 @@ impl Plugs {
     ) -> Option<Change> {
         let plug = self.plugs.get_mut(&number)?;
         let name = plug.source.name_next(&plug.spec.name);
-        let config = PortConfig { quota: plug.spec.quota, ..PortConfig::named(&name) };
+        let bridge = self.bridges.number(&plug.spec.bridge)?;
+        let config = PortConfig { quota: plug.spec.quota, bridge, name: name.clone() };
         Some(match handle.add(config, port) {
             Ok(id) => {
                 plug.ports.push(id);

@@ -22,7 +22,7 @@ mod metrics;
 mod neighbours;
 mod plan;
 #[cfg(feature = "router")]
-mod router;
+pub mod router;
 #[cfg(not(feature = "router"))]
 #[path = "topology/no_router.rs"]
 mod router;

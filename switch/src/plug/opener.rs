@@ -290,7 +290,7 @@ fn answer(owner: &mut Owner, what: u64, mut request: Parcel) -> Result<Parcel, S
         OPEN => {
             let number = number()?;
             let text = request.take_text().map_err(reason)?;
-            let spec: PortSpec = text.parse().map_err(|faults: Faults| faults.to_string())?;
+            let spec = PortSpec::parse_shown(&text).map_err(|faults: Faults| faults.to_string())?;
             let watches = request.take_number().map_err(reason)?;
             // What is kept for a number goes with it; and VDE is the switch's own affair.
             if owner.kept(number).is_some() || matches!(spec.kind, PortKind::Vde(_)) {

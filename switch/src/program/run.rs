@@ -2,6 +2,11 @@
 
 mod doors;
 mod reload;
+#[cfg(feature = "router")]
+mod router;
+#[cfg(not(feature = "router"))]
+#[path = "run/no_router.rs"]
+mod router;
 
 use std::{
     fs::File,
@@ -22,7 +27,7 @@ use uswitch::{
     topology::{Faults, StaticEntry, Topology},
 };
 
-use self::doors::Doors;
+use self::{doors::Doors, router::Router};
 use super::{
     cli::Options,
     config,
@@ -147,6 +152,7 @@ struct Running<'a> {
     /// The stations, while somebody listens for them.
     stations: Option<Stations>,
     captures: Captures,
+    router: Router,
 }
 
 impl Running<'_> {
@@ -185,8 +191,10 @@ impl Running<'_> {
             notify,
             stations: None,
             captures: Captures::new(),
+            router: Router::default(),
         };
         running.plug_in().map_err(failed("the ports were not plugged in"))?;
+        running.route(topology)?;
         if options.no_opener {
             running.plugs.fix();
         }
@@ -210,6 +218,18 @@ impl Running<'_> {
         let changes = self.plugs.plug_in(&mut self.handle)?;
         changes.iter().for_each(|change| self.tell(change));
         Ok(())
+    }
+
+    /// Routes as this topology says.
+    fn route(&mut self, topology: &Topology) -> Result<(), Vec<String>> {
+        self.router.apply(topology, &mut self.plugs, &mut self.handle)
+    }
+
+    /// Tells what happens on the router's links.
+    fn tell_links(&self) {
+        for (leg, event) in self.router.events() {
+            output::complain(format_args!("leg {leg}: {event}"));
+        }
     }
 
     /// Lets it be steered. It forwards as well if that cannot be.
@@ -355,6 +375,7 @@ impl Running<'_> {
                 control.look(&mut self.stations, &self.handle);
             }
             self.captures.tend(&mut self.handle);
+            self.tell_links();
             let changes = self.plugs.tend(&mut self.handle);
             changes.iter().for_each(|change| self.tell(change));
             let died = |change: &Change| matches!(change, Change::Switch(Event::WorkerDied));

@@ -8,8 +8,7 @@ use super::{Faults, LegSpec, PortSpec, fields::check_name, spec::PORT_NAME_MAX};
 /// The bridge of a port that names none.
 pub const BRIDGE_DEFAULT: &str = "br";
 
-/// Bridges of one switch.
-pub const BRIDGES_MAX: usize = 1024;
+pub use crate::bridge::BRIDGES_MAX;
 
 /// A bridge's name, as it can stand in front of `=ADDRESS`.
 pub(super) fn check_bridge(name: &str) -> Result<String, String> {

@@ -72,11 +72,27 @@ pub fn tables(
     Err(wrong)
 }
 
+/// What the router is to know of these legs, by their numbers.
+pub fn legs(legs: &[LegSpec], config: &RouterConfig) -> Vec<Leg> {
+    legs.iter().map(|spec| leg(spec, config)).collect()
+}
+
+/// The same of routes between these legs.
+pub fn routes(legs: &[LegSpec], routes: &[RouteSpec]) -> Vec<Route> {
+    let ids = legs.iter().zip(0..).map(|(leg, id)| (leg.name.as_str(), LegId(id))).collect();
+    routes.iter().map(|spec| route(spec, &ids)).collect()
+}
+
+/// A leg's own addresses, each with its link.
+pub fn addresses(spec: &LegSpec) -> Vec<LegAddress> {
+    let own = |own: &Prefix| LegAddress { address: own.address(), prefix: net(*own) };
+    spec.addresses.iter().map(own).collect()
+}
+
 /// What the router knows of a leg.
 fn leg(spec: &LegSpec, config: &RouterConfig) -> Leg {
-    let own = |own: &Prefix| LegAddress { address: own.address(), prefix: net(*own) };
     let mtu = spec.mtu.unwrap_or(LEG_MTU_DEFAULT) as usize;
-    let mut leg = Leg::new(spec.addresses.iter().map(own).collect(), mtu);
+    let mut leg = Leg::new(addresses(spec), mtu);
     leg.reverse_path = match spec.reverse_path {
         super::ReversePath::Off => ReversePath::Off,
         super::ReversePath::Loose => ReversePath::Loose,

@@ -45,13 +45,27 @@ pub struct PortSpec {
 impl FromStr for PortSpec {
     type Err = Faults;
 
-    /// Reads a spec and tells all of its faults at once.
+    /// Reads a spec and tells all of its faults at once. One of a TUN is refused: see `--tun`.
     fn from_str(text: &str) -> Result<PortSpec, Faults> {
+        PortSpec::parse_among(text, KINDS)
+    }
+}
+
+impl PortSpec {
+    /// The same for a port of any kind, as [`PortSpec`] itself is shown.
+    pub(crate) fn parse_shown(text: &str) -> Result<PortSpec, Faults> {
+        match text.split_once(':') {
+            Some((name, _)) if name == TUN.name => PortSpec::parse_among(text, &[TUN]),
+            _ => text.parse(),
+        }
+    }
+
+    fn parse_among(text: &str, kinds: &[Kind]) -> Result<PortSpec, Faults> {
         let mut texts = split(text).into_iter();
         let head = texts.next().unwrap_or_default();
         let (kind, first) = match head.split_once(':') {
-            None => (Some(&KINDS[0]), head.as_str()),
-            Some((name, first)) => (KINDS.iter().find(|kind| kind.name == name), first),
+            None => (Some(&kinds[0]), head.as_str()),
+            Some((name, first)) => (kinds.iter().find(|kind| kind.name == name), first),
         };
         let mut faults = Faults::default();
         let Some(kind) = kind else {

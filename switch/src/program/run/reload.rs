@@ -141,6 +141,10 @@ impl Running<'_> {
         self.apply(&steps).map_err(Refused::For)?;
         self.set(&steps.set, &new);
         self.say_statics(&steps);
+        // What could be wrong with it has been found in the file; what is left the system says.
+        for why in self.route(&new).err().unwrap_or_default() {
+            output::complain(format_args!("warning: {why}"));
+        }
         let workers = self.workers;
         self.topology = Topology { switch: SwitchConfig { workers, ..new.switch }, ..new };
         Ok(applied)

@@ -1,0 +1,128 @@
+//! The router of a switch that runs: legs and routes as the topology has them, plugged in behind
+//! the ports and changed with it.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+};
+
+use uswitch::{
+    frame::Mac,
+    plug::Plugs,
+    port::{any::AnyPort, tun::TUN_HOST},
+    routing::{LegConfig, Legs, RouteError},
+    switch::{Handle, PortConfig},
+    topology::{LegSpec, PortKind, Topology, router},
+};
+use uswitch_router::{
+    forward::Hop,
+    link::{Event, LinkAddress},
+    neighbour::Link,
+    route::LegId,
+};
+
+/// What the names of legs' ports begin with: no port of another kind has such a name.
+const PORT_PREFIX: &str = "leg:";
+
+/// The router, from the first leg on.
+#[derive(Default)]
+pub(in crate::program) struct Router {
+    legs: Option<Legs>,
+    /// The addresses that were made up, by the names of their legs: hosts know them.
+    made_up: HashMap<String, Mac>,
+}
+
+impl Router {
+    /// From now on there is what this topology says.
+    ///
+    /// # Errors
+    ///
+    /// Sentences that say why not; then nothing has changed.
+    pub(in crate::program) fn apply(
+        &mut self,
+        topology: &Topology,
+        plugs: &mut Plugs,
+        handle: &mut Handle<AnyPort>,
+    ) -> Result<(), Vec<String>> {
+        if topology.legs.is_empty() && self.legs.is_none() {
+            return Ok(());
+        }
+        let mut configs = Vec::new();
+        for (spec, leg) in topology.legs.iter().zip(router::legs(&topology.legs, &topology.router))
+        {
+            let bridge = plugs.bridge(&spec.name).map_err(|error| vec![error.to_string()])?;
+            let link = self.link(spec, topology);
+            let name = format!("{PORT_PREFIX}{}", spec.name);
+            let port = PortConfig { bridge, ..PortConfig::named(name) };
+            configs.push(LegConfig { port, link, leg });
+        }
+        let legs = match &mut self.legs {
+            Some(legs) => legs,
+            none => {
+                let started = Legs::start(handle);
+                let failed = |error| vec![format!("no router: {}", netlab::reason(&error))];
+                none.insert(started.map_err(failed)?)
+            }
+        };
+        let routes = router::routes(&topology.legs, &topology.routes);
+        legs.apply(handle, configs, &routes).map_err(|error| sentences(&error))?;
+        let wrong = topology.neighbours.iter().filter_map(|said| {
+            let leg = topology.legs.iter().position(|leg| leg.name == said.leg)?;
+            let hop = Hop { leg: LegId(leg as u16), address: said.address };
+            let added = legs.add_neighbour(hop, LinkAddress(said.mac.octets()));
+            added.err().map(|why| format!("neighbour {}: {why}", said.address))
+        });
+        let wrong: Vec<_> = wrong.collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+
+    /// What a leg is on its link.
+    fn link(&mut self, spec: &LegSpec, topology: &Topology) -> Link {
+        let tun = topology.ports.iter().find_map(|port| match &port.kind {
+            PortKind::Tun(tun) if port.bridge == spec.name => Some(tun),
+            _ => None,
+        });
+        let own = tun
+            .map(|tun| tun.leg)
+            .or(spec.mac)
+            .unwrap_or_else(|| *self.made_up.entry(spec.name.clone()).or_insert_with(make_up));
+        let addresses = router::addresses(spec);
+        Link {
+            point_to_point: tun.map(|_| LinkAddress(TUN_HOST.octets())),
+            proxy: spec.proxy,
+            ..Link::new(LinkAddress(own.octets()), addresses)
+        }
+    }
+
+    /// The legs, if there were ever any.
+    pub(in crate::program) fn legs(&self) -> Option<&Legs> {
+        self.legs.as_ref()
+    }
+
+    /// What happened on the links since the last call, with the leg's name.
+    pub(in crate::program) fn events(&self) -> Vec<(String, Event)> {
+        let Some(legs) = &self.legs else { return Vec::new() };
+        let name = |leg: LegId| {
+            let config = legs.iter().nth(leg.index()).map(|(config, _)| config);
+            config.map_or_else(String::new, |config| {
+                config.port.name.trim_start_matches(PORT_PREFIX).to_owned()
+            })
+        };
+        legs.events().try_iter().map(|event| (name(event.leg()), event)).collect()
+    }
+}
+
+/// A MAC address that nobody else has: locally administered, for one station (IEEE 802-2014,
+/// 8.2.2).
+fn make_up() -> Mac {
+    let [a, b, c, d, e, ..] = RandomState::new().hash_one(0).to_be_bytes();
+    Mac::new([2, a, b, c, d, e])
+}
+
+fn sentences(error: &RouteError) -> Vec<String> {
+    match error {
+        RouteError::Faults(faults) => faults.iter().map(ToString::to_string).collect(),
+        RouteError::System(leg, error) => vec![format!("{leg}: {}", netlab::reason(error))],
+        RouteError::Died => vec!["the router has died, which is a mistake of ours".to_owned()],
+    }
+}
