@@ -128,7 +128,8 @@ pub(crate) fn recv_with<const MAX: usize>(
             let head = unsafe { libc::CMSG_LEN(0) };
             // SAFETY: CMSG_DATA leads behind the header, where its octets are.
             let data = unsafe { libc::CMSG_DATA(header) };
-            let len = (header.cmsg_len - head as size_t) / size_of::<RawFd>() * size_of::<RawFd>();
+            let len = (header.cmsg_len as size_t - head as size_t) / size_of::<RawFd>()
+                * size_of::<RawFd>();
             // SAFETY: the kernel has written as many octets there as the header says, fewer than
             // were sent if it had no room (unix(7), SCM_RIGHTS); nobody writes to them now.
             let numbers = unsafe { std::slice::from_raw_parts(data, len) };
