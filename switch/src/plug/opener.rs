@@ -3,7 +3,7 @@
 //!
 //! | request | with | answer |
 //! |---|---|---|
-//! | open | a number, a spec, how many watches there are | the port's descriptors, and the watch of its namespace's links |
+//! | open | a number, a spec, a count of watches | the port's descriptors, its links' watch |
 //! | again | a number | those of its device, which has come back, or of its connection |
 //! | remove | a number | what was made for that plug is removed |
 //! | loops | | the plugs that would make a loop |
@@ -70,8 +70,8 @@ const GONE: &str = "the opener has ended, so that no port can be opened any more
                     again";
 const LEFT: &str = "the opener was sent away (`--no-opener`), so the ports are fixed: start the \
                     switch anew with this one";
-const FULL: &str = "what the opener sent did not arrive whole: the switch has no descriptor left for \
-                    it (`ulimit -n`)";
+const FULL: &str = "what the opener sent did not arrive whole: the switch has no descriptor left \
+                    for it (`ulimit -n`)";
 const VDE_LATE: &str = "a folder for VDE can be had from the start only, for its sockets are made \
                         by the switch, which has no right to other folders any more";
 

@@ -98,7 +98,7 @@ pub(crate) fn recv_with<const MAX: usize>(
     socket: BorrowedFd<'_>,
     room: &mut [u8],
 ) -> io::Result<Came> {
-    let mut rights = cmsg_space!([RawFd; MAX]);
+    let (fd, mut rights) = (socket.as_raw_fd(), cmsg_space!([RawFd; MAX]));
     let mut octets = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
     // SAFETY: msghdr is numbers and pointers, for which zero is a value (socket.h).
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -110,8 +110,7 @@ pub(crate) fn recv_with<const MAX: usize>(
         // SAFETY: recvmsg(2) writes into the octets of `room`, which the iovec describes, and into
         // `msg_controllen` octets of `rights`, which has that capacity and is aligned as nix wants
         // it for the same; both outlive the call.
-        let len =
-            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+        let len = unsafe { libc::recvmsg(fd, &raw mut message, libc::MSG_CMSG_CLOEXEC) };
         match Errno::result(len) {
             Err(Errno::EINTR) => {}
             len => break len? as usize,
