@@ -46,6 +46,7 @@ fn say(words: &mut Words, line: &str) {
         's' => words.fdb_size = Some(value()),
         'q' => words.fdb_quota = Some(value()),
         'g' => words.group_forward = Some(value()),
+        'e' => words.metrics = Some(value()),
         'p' => words.port.push(value()),
         _ => words.persist = !words.persist,
     }
