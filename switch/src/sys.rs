@@ -8,7 +8,7 @@ use std::{
     ffi::OsStr,
     fs::OpenOptions,
     io,
-    mem::{MaybeUninit, offset_of},
+    mem::{self, MaybeUninit, offset_of},
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
@@ -176,15 +176,12 @@ pub(crate) fn send_many<'a>(
     let mut count = 0;
     for (datagram, (slice, message)) in datagrams.zip(slices.iter_mut().zip(&mut messages)) {
         let (iov_base, iov_len) = (datagram.as_ptr().cast_mut().cast(), datagram.len());
-        let msg_hdr = libc::msghdr {
-            msg_name: to.map_or(ptr::null_mut(), |to| to.as_ptr().cast_mut().cast()),
-            msg_namelen: to.map_or(0, |to| to.len()),
-            msg_iov: slice.write(libc::iovec { iov_base, iov_len }),
-            msg_iovlen: 1,
-            msg_control: ptr::null_mut(),
-            msg_controllen: 0,
-            msg_flags: 0,
-        };
+        // SAFETY: a msghdr is numbers and pointers: all zeroes are one. (musl has padding in it.)
+        let mut msg_hdr = unsafe { mem::zeroed::<libc::msghdr>() };
+        msg_hdr.msg_name = to.map_or(ptr::null_mut(), |to| to.as_ptr().cast_mut().cast());
+        msg_hdr.msg_namelen = to.map_or(0, |to| to.len());
+        msg_hdr.msg_iov = slice.write(libc::iovec { iov_base, iov_len });
+        msg_hdr.msg_iovlen = 1;
         message.write(libc::mmsghdr { msg_hdr, msg_len: 0 });
         count += 1;
     }
@@ -194,7 +191,7 @@ pub(crate) fn send_many<'a>(
     // `msg_len` of each: `messages` is ours alone. It reads, and never writes, the address and the
     // one slice that each names: `slices` outlives the call, datagrams and address are borrowed
     // beyond it.
-    let sent = unsafe { libc::sendmmsg(fd, first, count, FLAGS) };
+    let sent = unsafe { libc::sendmmsg(fd, first, count, FLAGS as _) };
     Errno::result(sent).map(|sent| sent as usize)
 }
 
