@@ -88,12 +88,13 @@ deny() {
     cargo deny --offline --log-level error check bans licenses sources
 }
 
-# The Debian package, from the release build that the benchmarks make.
+# The Debian package, from the release build that the benchmarks make, and the static file.
 package() {
     if ! command -v cargo-deb >/dev/null; then
         cargo install --locked --quiet cargo-deb
     fi
     switch/package/build.sh
+    switch/package/static.sh
 }
 
 # The demo as somebody who is not root: where it works, and where it must say what is missing.
