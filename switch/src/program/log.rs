@@ -1,5 +1,10 @@
 //! How a line of the log looks: as a sentence for people, with its level in front for the journal
 //! (sd-daemon(3)), or as a JSON object for machines. `output.rs` writes it.
+//!
+//! Why not `tracing`: its subscriber would want a format of our own for all three, and its
+//! appender's writer knows one stream, where reports and the log share an order (`pen.rs`). So
+//! nothing here would go, and 26 crates and 380 KB would come (0.1, 0.3 and 0.2 of the three, JSON
+//! and text, in a program of ten lines, stripped).
 
 use std::{
     env, io,
