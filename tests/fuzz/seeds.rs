@@ -22,6 +22,29 @@ const WORDS: [&str; 4] = [
     "tap:tap0,name=x\nPa,a\nm0\nbalways\ngstandard\n",
 ];
 
+/// What `neighbour.rs` reads: 10.0.0.4 is needed, asks for the router, answers; then fe80::2 asks.
+#[rustfmt::skip]
+const RECORDS: &[&[u8]] = &[
+    &[4, 16, 1, 0],
+    &[0, 0, 28, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 2, 10, 0, 0, 4,
+      0, 0, 0, 0, 0, 0, 10, 0, 0, 1],
+    &[0, 0, 28, 0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 2, 10, 0, 0, 4,
+      2, 0, 0, 0, 0xff, 0, 10, 0, 0, 1],
+    &[6, 40, 0],
+    &[2, 0, 72, 0x60, 0, 0, 0, 0, 32, 58, 255,
+      0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2,
+      0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 1,
+      135, 0, 0, 0, 0, 0, 0, 0,
+      0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+      1, 1, 2, 0, 0, 0, 0, 2],
+    &[2, 0, 72, 0x60, 0, 0, 0, 0, 32, 58, 255,
+      0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2,
+      0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+      136, 0, 0, 0, 0x60, 0, 0, 0,
+      0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2,
+      2, 1, 2, 0, 0, 0, 0, 3],
+];
+
 fn main() -> io::Result<()> {
     let folder = env::args().nth(1).ok_or(io::Error::other("usage: seeds FOLDER"))?;
     let folder = Path::new(&folder);
@@ -33,6 +56,7 @@ fn main() -> io::Result<()> {
     for (number, words) in WORDS.iter().enumerate() {
         fs::write(folder.join(format!("words-{number}")), words)?;
     }
+    fs::write(folder.join("records"), RECORDS.concat())?;
     for file in files {
         for (number, frames) in file.frames.chunks(FRAMES_MAX).enumerate() {
             fs::write(folder.join(format!("{}-{number}", file.name)), input(frames))?;
