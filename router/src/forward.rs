@@ -8,6 +8,7 @@
 //! A packet is looked at twice, so that memory has time to answer in between: [`Router::place`]
 //! for all packets of a batch, which finds where they go, then [`Router::decide`] for each.
 
+mod redirect;
 pub(crate) mod reply;
 #[cfg(test)]
 pub(crate) mod sample;

@@ -4,6 +4,8 @@
 //! finds its own packet by them. Whether one may be sent at all is asked first: see
 //! [`may_answer_v4`] and [`may_answer_v6`].
 
+pub mod redirect;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::packet::{
@@ -130,7 +132,17 @@ pub fn emit_error_v4(
     (octets, packet): (&[u8], &Ipv4),
     ident: u16,
 ) {
-    let (kind, code, rest) = error.v4();
+    emit_message_v4(room, error.v4(), source, (octets, packet), ident);
+}
+
+/// A message about a packet: type, code, the last four octets of the header, and its octets.
+fn emit_message_v4(
+    room: &mut [u8],
+    (kind, code, rest): (u8, u8, u32),
+    source: Ipv4Addr,
+    (octets, packet): (&[u8], &Ipv4),
+    ident: u16,
+) {
     let len = room.len() as u16;
     let (header, message) = room.split_at_mut(IPV4_HEADER_LEN);
     let tos = packet.tos & SERVICE | PRECEDENCE;

@@ -56,12 +56,16 @@ pub struct Leg {
     pub reverse_path: ReversePath,
     /// How many ICMP errors packets that come in may cause.
     pub errors: Limit,
+    /// Whether hosts are told of routers on their link that are nearer to them (RFC 1812, section
+    /// 5.2.7.2; RFC 4861, section 8.2).
+    pub redirects: bool,
 }
 
 impl Leg {
     /// A leg with these addresses, all else as usual.
     pub fn new(addresses: Vec<LegAddress>, mtu: usize) -> Leg {
-        Leg { addresses, mtu, reverse_path: ReversePath::Off, errors: Limit::default() }
+        let (reverse_path, errors) = (ReversePath::Off, Limit::default());
+        Leg { addresses, mtu, reverse_path, errors, redirects: false }
     }
 }
 
