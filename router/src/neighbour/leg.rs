@@ -673,8 +673,10 @@ mod tests {
         let mut neighbours = Neighbours::new(links.collect(), 7);
         let mut post = Posted::default();
         (0..40).for_each(|now| neighbours.tick(Tick(now), &mut post));
-        for (leg, last) in (0..64_u8).flat_map(|leg| (0..=255).map(move |last| (leg, last))) {
-            let hop = Hop { leg: LegId(leg.into()), address: [10, leg, 1, last].into() };
+        // Each has enough to do for two ticks, and a tick does that of half of them.
+        let hosts = |leg: u8| (1..3).flat_map(move |net| (0..=255).map(move |n| [10, leg, net, n]));
+        for address in (0..64).flat_map(hosts) {
+            let hop = Hop { leg: LegId(address[1].into()), address: address.into() };
             neighbours.need(hop, Box::from(*b"x"), Tick(40), &mut post);
         }
         post.sent.clear();
