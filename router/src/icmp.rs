@@ -32,6 +32,7 @@ mod kind {
     pub const UNREACHABLE: u8 = 3;
     pub const ECHO: u8 = 8;
     pub const TIME_EXCEEDED: u8 = 11;
+    pub const PARAMETER_PROBLEM: u8 = 12;
     /// Queries, which are no errors: echo, router discovery (RFC 1256), timestamp, information,
     /// address mask. All others are errors, or may be (RFC 1812, section 4.3.2.7).
     pub const QUERIES: [u8; 10] = [ECHO_REPLY, ECHO, 9, 10, 13, 14, 15, 16, 17, 18];
@@ -39,6 +40,7 @@ mod kind {
     pub const UNREACHABLE_V6: u8 = 1;
     pub const PACKET_TOO_BIG: u8 = 2;
     pub const TIME_EXCEEDED_V6: u8 = 3;
+    pub const PARAMETER_PROBLEM_V6: u8 = 4;
     /// Below are errors (RFC 4443, section 2.1).
     pub const FIRST_QUERY_V6: u8 = 128;
     pub const REDIRECT_V6: u8 = 137;
@@ -61,6 +63,17 @@ pub enum Error {
     TimeExceeded,
     /// The neighbour to whom it would go does not answer.
     NoAnswer,
+    /// The router itself does not listen at that port.
+    Port,
+    /// The router itself does not speak that protocol, the number of which stands at this octet
+    /// of the packet.
+    Protocol(usize),
+    /// What stands at this octet cannot be.
+    Field(usize),
+    /// The option at this octet is not known, and says that its sender wants to hear of that.
+    Option(usize),
+    /// Fragments of it did not come in time.
+    Reassembly,
 }
 
 impl Error {
@@ -73,10 +86,17 @@ impl Error {
             Error::Prohibited => (kind::UNREACHABLE, 13, 0),
             Error::TooBig(mtu) => (kind::UNREACHABLE, 4, mtu.min(0xffff) as u32),
             Error::TimeExceeded => (kind::TIME_EXCEEDED, 0, 0),
+            // RFC 1122, section 3.2.2.1.
+            Error::Protocol(_) => (kind::UNREACHABLE, 2, 0),
+            Error::Port => (kind::UNREACHABLE, 3, 0),
+            Error::Field(at) | Error::Option(at) => {
+                (kind::PARAMETER_PROBLEM, 0, (at.min(0xff) as u32) << 24)
+            }
+            Error::Reassembly => (kind::TIME_EXCEEDED, 1, 0),
         }
     }
 
-    /// The same of RFC 4443, sections 3.1 to 3.3. IPv6 has no code for a route that says
+    /// The same of RFC 4443, sections 3.1 to 3.4. IPv6 has no code for a route that says
     /// unreachable: Linux sends that for no route, too.
     fn v6(self) -> (u8, u8, u32) {
         match self {
@@ -85,6 +105,11 @@ impl Error {
             Error::NoAnswer => (kind::UNREACHABLE_V6, 3, 0),
             Error::TooBig(mtu) => (kind::PACKET_TOO_BIG, 0, mtu as u32),
             Error::TimeExceeded => (kind::TIME_EXCEEDED_V6, 0, 0),
+            Error::Port => (kind::UNREACHABLE_V6, 4, 0),
+            Error::Field(at) => (kind::PARAMETER_PROBLEM_V6, 0, at as u32),
+            Error::Protocol(at) => (kind::PARAMETER_PROBLEM_V6, 1, at as u32),
+            Error::Option(at) => (kind::PARAMETER_PROBLEM_V6, 2, at as u32),
+            Error::Reassembly => (kind::TIME_EXCEEDED_V6, 1, 0),
         }
     }
 }
