@@ -12,6 +12,7 @@
 //! 6. [`link`]: link-layer addresses, and [`link::Post`], by which the slow path speaks.
 //!    [`neighbour`]: who has which of them, by ARP and neighbour discovery. Packets for who is not
 //!    known wait there; [`neighbour::resolved`] is what workers see of who is.
+//! 7. [`own`]: the router as a host, for what is for its own addresses.
 //!
 //! A packet from one link to another:
 //!
@@ -56,6 +57,7 @@ pub mod icmp;
 pub mod limit;
 pub mod link;
 pub mod neighbour;
+pub mod own;
 pub mod packet;
 pub mod prefix;
 pub mod route;
