@@ -13,6 +13,7 @@
 //!    [`neighbour`]: who has which of them, by ARP and neighbour discovery. Packets for who is not
 //!    known wait there; [`neighbour::resolved`] is what workers see of who is.
 //! 7. [`own`]: the router as a host, for what is for its own addresses.
+//!    [`advertise`]: what it tells hosts of itself and their link.
 //!
 //! A packet from one link to another:
 //!
@@ -49,6 +50,7 @@
 //! assert_eq!(octets[8], 63);
 //! ```
 
+pub mod advertise;
 pub mod emit;
 pub mod fib;
 pub mod forward;
