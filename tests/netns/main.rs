@@ -7,6 +7,7 @@ mod devices;
 mod frames;
 mod lab;
 mod macvtap;
+mod own;
 mod packet;
 mod program;
 mod reload;
