@@ -1,6 +1,7 @@
 //! The switch between real hosts: TAPs of the kernel in network namespaces, and the traffic that
 //! hosts really make. Needs root; see `lab.rs` for what stands in each test.
 
+mod advertise;
 mod cable;
 mod child;
 mod devices;
