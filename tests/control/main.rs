@@ -10,6 +10,7 @@ mod hostile;
 mod lab;
 mod privileges;
 mod rights;
+mod routing;
 #[path = "../sockets/station.rs"]
 mod station;
 mod unread;

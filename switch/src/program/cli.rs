@@ -28,7 +28,7 @@ use super::{
     demo::DemoArgs,
     generate::Generate,
     kinds, log,
-    steer::{ExplainArgs, FdbCommand, PortCommand, Steer, Which},
+    steer::{ExplainArgs, FdbCommand, PortCommand, RouterCommand, Steer, Which},
     top::TopArgs,
 };
 
@@ -296,6 +296,8 @@ enum Command {
         #[command(subcommand)]
         what: FdbCommand,
     },
+    #[command(flatten)]
+    Router(RouterCommand),
     /// Show all counters of a switch that runs
     Stats(Which),
     /// Show why a switch that runs has dropped frames
@@ -452,6 +454,7 @@ fn order(cli: Cli, faults: Faults) -> Result<Order, Faults> {
         }
         Some(Command::Port { what }) => steer(Steer::port(what)?),
         Some(Command::Fdb { what }) => steer(Steer::fdb(what)?),
+        Some(Command::Router(what)) => steer(Steer::router(what)?),
         Some(Command::Stats(which)) => steer(Steer::stats(which)),
         Some(Command::Drops(which)) => steer(Steer::drops(which)),
         Some(Command::Capture(args)) => Ok(Order::Capture(Box::new(args.settle(name)?))),

@@ -89,8 +89,8 @@ use uswitch::{
 
 pub(crate) use self::{
     answer::{
-        ConfigPage, Counters, Counts, FdbPage, FdbRow, Flushed, PortPage, PortRow, Show, Steered,
-        Told, statics,
+        ConfigPage, Counters, Counts, FdbPage, FdbRow, Flushed, HopRow, LegPage, LegRow, PortPage,
+        PortRow, RoutePage, RouteRow, Show, Steered, Told, statics,
     },
     applied::Applied,
     capture::Captures,

@@ -1,9 +1,10 @@
-//! `uswitch port`, `fdb`, `reload`, `config`, `stats`, `drops`, `explain` and `monitor`: they ask a
-//! switch that runs, on its control socket, and print what it says. Nouns and flags are those of
-//! bridge(8).
+//! `uswitch port`, `fdb`, `route`, `leg`, `reload`, `config`, `stats`, `drops`, `explain` and
+//! `monitor`: they ask a switch that runs, on its control socket, and print what it says. Nouns and
+//! flags are those of bridge(8) and ip(8).
 
 mod line;
 mod reload;
+mod routing;
 mod show;
 
 use std::{process::ExitCode, time::Duration};
@@ -14,7 +15,7 @@ use uswitch::{
     topology::{COMMON, Faults, KINDS, PortSpec, StaticEntry},
 };
 
-pub(crate) use self::line::Line;
+pub(crate) use self::{line::Line, routing::RouterCommand};
 use super::{
     control::{ConfigPage, Event, FdbPage, Flushed, PortPage, Request, Told, Topic},
     explain::{Explained, Given},
@@ -184,6 +185,7 @@ enum What {
     PortDel { port: String },
     PortSet { port: String, options: Vec<String> },
     Reload,
+    Router(routing::Ask),
     Config,
     FdbShow { port: Option<String>, statistics: bool },
     FdbGet { mac: Mac },
@@ -409,6 +411,7 @@ impl Line {
                 let Told { told } = self.ask(&Request::PortSet { port, set })?;
                 Ok(show::told(&told, json))
             }
+            What::Router(ask) => self.router(ask, json),
             What::Config => Ok(show::config(&self.config()?.toml, json)),
             What::FdbShow { port, statistics } => {
                 let rows = self.fdb(port.as_deref())?;

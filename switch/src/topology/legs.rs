@@ -8,7 +8,7 @@
 //! What is said is read here, and checked as far as one leg alone can be. Whether all of them fit
 //! together with the routes, the router's own tables say.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
 use netlab::Prefix;
 
@@ -17,7 +17,7 @@ use super::{
     bridges::check_bridge,
     fields::parse_mac,
     nearest, number,
-    said::{Said, address_on_link, each, many, on_off, one, shown},
+    said::{Said, address_on_link, covers, each, many, on_off, one, shown},
     spec::split,
 };
 use crate::frame::Mac;
@@ -126,6 +126,11 @@ impl LegSpec {
         }
         options.extend(proxy.then(|| ("proxy", "on".to_owned())));
         options
+    }
+
+    /// Whether an address is on its link, so that no router is needed.
+    pub fn is_on_link(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|own| covers(*own, address))
     }
 
     /// Whether the leg as it is can become the other while packets flow: what differs is the

@@ -1,6 +1,8 @@
 //! In place of the router, in a build without it.
 
-use super::{LegSpec, Part, PartOf, RouteSpec, RouterConfig, Wrong};
+use std::net::IpAddr;
+
+use super::{Found, LegSpec, Part, PartOf, RouteSpec, RouterConfig, Wrong};
 
 /// There are no tables.
 #[derive(Debug)]
@@ -25,6 +27,11 @@ pub fn tables(
     let legs = (0..legs.len()).map(|number| wrong(PartOf::Leg, "bridge", number));
     let routes = (0..routes.len()).map(|number| wrong(PartOf::Route, "to", number));
     Err(legs.chain(routes).collect())
+}
+
+/// Nothing can be looked up.
+pub(super) fn lookup(tables: &Tables, _: &[LegSpec], _: IpAddr) -> Found {
+    match *tables {}
 }
 
 /// What to say to who wants one.

@@ -1,7 +1,7 @@
 //! From words to the router's tables, and back from what is wrong with them to words: legs have
 //! numbers there, and names here.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use netlab::Prefix;
 use uswitch_router::{
@@ -11,13 +11,14 @@ use uswitch_router::{
         Fault, Kind, LEG_ADDRESSES_MAX, LEGS_MAX, Leg, LegId, NEXT_HOPS_MAX, NextHop, ReversePath,
         Route,
     },
+    tables::Target,
 };
 
 pub use uswitch_router::tables::Tables;
 
 use super::{
-    LEG_MTU_DEFAULT, LegSpec, Part, PartOf, RouteKind, RouteSpec, RouterConfig, Wrong,
-    legs::no_such_leg, routes::HopSpec,
+    Found, LEG_MTU_DEFAULT, LegSpec, Part, PartOf, RouteKind, RouteSpec, RouterConfig, Topology,
+    Wrong, legs::no_such_leg, routes::HopSpec,
 };
 
 /// The tables of these legs and routes: a leg's number is its place in the list.
@@ -30,8 +31,7 @@ pub fn tables(
     routes: &[RouteSpec],
     config: &RouterConfig,
 ) -> Result<Tables, Vec<Wrong>> {
-    let ids: HashMap<&str, LegId> =
-        legs.iter().zip(0..).map(|(leg, id)| (leg.name.as_str(), LegId(id))).collect();
+    let ids = ids(legs);
     let mut wrong = Vec::new();
     // The numbers of those whose legs there are, and they themselves.
     let (mut numbers, mut known) = (Vec::new(), Vec::new());
@@ -72,21 +72,40 @@ pub fn tables(
     Err(wrong)
 }
 
-/// What the router is to know of these legs, by their numbers.
-pub fn legs(legs: &[LegSpec], config: &RouterConfig) -> Vec<Leg> {
-    legs.iter().map(|spec| leg(spec, config)).collect()
-}
-
-/// The same of routes between these legs.
-pub fn routes(legs: &[LegSpec], routes: &[RouteSpec]) -> Vec<Route> {
-    let ids = legs.iter().zip(0..).map(|(leg, id)| (leg.name.as_str(), LegId(id))).collect();
-    routes.iter().map(|spec| route(spec, &ids)).collect()
-}
-
 /// A leg's own addresses, each with its link.
 pub fn addresses(spec: &LegSpec) -> Vec<LegAddress> {
     let own = |own: &Prefix| LegAddress { address: own.address(), prefix: net(*own) };
     spec.addresses.iter().map(own).collect()
+}
+
+/// What these tables, in which these legs have their numbers, say of an address.
+pub(super) fn lookup(tables: &Tables, legs: &[LegSpec], address: IpAddr) -> Found {
+    let name = |id: LegId| legs[id.index()].name.clone();
+    match tables.lookup(address) {
+        Target::None => Found::None,
+        Target::Local => Found::Local,
+        Target::Broadcast(leg) => Found::Broadcast(name(*leg)),
+        Target::Blackhole => Found::Ends("blackhole"),
+        Target::Unreachable => Found::Ends("unreachable"),
+        Target::Prohibit => Found::Ends("prohibit"),
+        Target::Hops(hops) => {
+            Found::Hops(hops.iter().map(|via| (via.gateway, name(via.leg))).collect())
+        }
+    }
+}
+
+impl Topology {
+    /// The legs and routes in the router's own terms, for whoever gives them to one that runs: a
+    /// leg's number is its place.
+    pub fn legs_and_routes(&self) -> (Vec<Leg>, Vec<Route>) {
+        let ids = ids(&self.legs);
+        let legs = self.legs.iter().map(|spec| leg(spec, &self.router));
+        (legs.collect(), self.routes.iter().map(|spec| route(spec, &ids)).collect())
+    }
+}
+
+fn ids(legs: &[LegSpec]) -> HashMap<&str, LegId> {
+    legs.iter().zip(0..).map(|(leg, id)| (leg.name.as_str(), LegId(id))).collect()
 }
 
 /// What the router knows of a leg.

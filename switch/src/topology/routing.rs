@@ -1,5 +1,7 @@
 //! Legs, routes and neighbours together: read, then judged as a whole by the router's own tables.
 
+use std::net::IpAddr;
+
 use super::{
     About, Faults, LegSpec, NeighbourSpec, Part, PortDefaults, PortSpec, RouteSpec, Topology,
     Words,
@@ -38,6 +40,21 @@ pub struct Wrong {
     pub sentence: String,
     /// Whether a leg that could not be read may have been meant.
     pub of_leg: bool,
+}
+
+/// What becomes of packets for an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// There is no route.
+    None,
+    /// They are for the router itself.
+    Local,
+    /// They are for all on the link of this leg.
+    Broadcast(String),
+    /// They end: `blackhole`, `unreachable` or `prohibit`.
+    Ends(&'static str),
+    /// They go to one of these: by a gateway, or straight, and by which leg.
+    Hops(Vec<(Option<IpAddr>, String)>),
 }
 
 /// Legs and routes as they are read.
@@ -117,6 +134,17 @@ fn tables(
 }
 
 impl Topology {
+    /// What becomes of packets for this address. The tables are made for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Topology::tables`].
+    pub fn lookup(&self, address: IpAddr) -> Result<Found, Faults> {
+        Ok(self
+            .tables()?
+            .map_or(Found::None, |tables| router::lookup(&tables, &self.legs, address)))
+    }
+
     /// What the router looks up in: a leg's number is its place in [`Topology::legs`]. `None`:
     /// there are no legs, and no routes.
     ///

@@ -3,6 +3,7 @@
 
 mod config;
 mod explain;
+mod routing;
 mod set;
 mod statics;
 
@@ -23,7 +24,10 @@ use uswitch::{
     topology::{Faults, PortKind, PortSpec, Topology, Words, check_twice},
 };
 
-pub(crate) use self::config::{ConfigPage, statics};
+pub(crate) use self::{
+    config::{ConfigPage, statics},
+    routing::{HopRow, LegPage, LegRow, RoutePage, RouteRow},
+};
 use super::{
     Captures, Event, PAGE_OCTETS,
     request::{Answer, Request},
@@ -158,6 +162,9 @@ impl Steered<'_> {
             Request::PortDel { port } => json(&self.remove(port)?),
             Request::PortSet { port, set } => json(&self.set(port, set)?),
             Request::Config { from } => json(&self.config(*from)),
+            Request::RouteShow { from } => json(&self.routes(*from)),
+            Request::RouteGet { address } => json(&self.route(address)?),
+            Request::LegShow {} => json(&self.legs()),
             Request::Reload {} => Err("the control loop answers this itself".to_owned()),
             Request::FdbShow { port, from } => json(&self.fdb(port.as_deref(), *from)?),
             Request::FdbGet { mac } => json(&self.find(mac)?),

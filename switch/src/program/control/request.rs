@@ -57,6 +57,22 @@ pub(crate) enum Request {
         #[serde(default)]
         from: usize,
     },
+    /// Where the router sends packets.
+    #[serde(rename = "route.show")]
+    RouteShow {
+        /// Where the answer before has ended.
+        #[serde(default)]
+        from: usize,
+    },
+    /// Which way packets for an address go.
+    #[serde(rename = "route.get")]
+    RouteGet {
+        /// The address.
+        address: String,
+    },
+    /// Where the router has its feet.
+    #[serde(rename = "leg.show")]
+    LegShow {},
     /// Reads its file again and does what differs.
     #[serde(rename = "reload")]
     Reload {},
@@ -281,6 +297,9 @@ mod tests {
             Request::PortSet { port: "a".to_owned(), set: vec!["quota=1".to_owned()] },
             Request::Config { from: 3 },
             Request::Reload {},
+            Request::RouteShow { from: 7 },
+            Request::RouteGet { address: "10.0.0.1".to_owned() },
+            Request::LegShow {},
             Request::FdbShow { port: port.clone(), from: 1 << 40 },
             Request::FdbGet { mac: mac.clone() },
             Request::FdbAdd { mac: mac.clone(), port: "tap0".to_owned() },

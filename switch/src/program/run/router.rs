@@ -48,8 +48,8 @@ impl Router {
             return Ok(());
         }
         let mut configs = Vec::new();
-        for (spec, leg) in topology.legs.iter().zip(router::legs(&topology.legs, &topology.router))
-        {
+        let (legs, routes) = topology.legs_and_routes();
+        for (spec, leg) in topology.legs.iter().zip(legs) {
             let bridge = plugs.bridge(&spec.name).map_err(|error| vec![error.to_string()])?;
             let link = self.link(spec, topology);
             let name = format!("{PORT_PREFIX}{}", spec.name);
@@ -64,7 +64,6 @@ impl Router {
                 none.insert(started.map_err(failed)?)
             }
         };
-        let routes = router::routes(&topology.legs, &topology.routes);
         legs.apply(handle, configs, &routes).map_err(|error| sentences(&error))?;
         let wrong = topology.neighbours.iter().filter_map(|said| {
             let leg = topology.legs.iter().position(|leg| leg.name == said.leg)?;

@@ -1,0 +1,307 @@
+//! `route.show`, `route.get` and `leg.show`: what the router goes by, with the keys of iproute2.
+//! All of it follows from the topology that runs.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use uswitch::topology::{
+    Found, HopSpec, LEG_MTU_DEFAULT, LegSpec, ReversePath, RouteKind, RouteSpec, Topology,
+};
+
+use super::{PAGE_OCTETS, Steered, json};
+
+/// A route, by the keys of `ip -j route`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(crate) struct RouteRow {
+    /// Left out: unicast.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Option<String>,
+    /// A network, an address, or `default`.
+    pub(crate) dst: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dev: Option<String>,
+    /// `kernel`, as iproute2 calls it: it is there because a leg is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) protocol: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<String>,
+    /// The router's address on a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) prefsrc: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) metric: Option<u32>,
+    /// There are none that we know of.
+    pub(crate) flags: Vec<String>,
+    /// Several ways.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) nexthops: Vec<HopRow>,
+}
+
+/// One of several ways.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct HopRow {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dev: Option<String>,
+    pub(crate) weight: u16,
+    pub(crate) flags: Vec<String>,
+}
+
+/// The answer to `route.show` and `route.get`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct RoutePage {
+    pub(crate) routes: Vec<RouteRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<usize>,
+}
+
+/// A leg, by the keys of `ip -j addr`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct LegRow {
+    pub(crate) ifname: String,
+    pub(crate) mtu: u32,
+    /// Its MAC address, if it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<String>,
+    pub(crate) addr_info: Vec<AddressRow>,
+    /// `loose` or `strict`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reverse_path: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) proxy: bool,
+}
+
+/// One address of a leg.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct AddressRow {
+    /// `inet` or `inet6`.
+    pub(crate) family: String,
+    pub(crate) local: IpAddr,
+    pub(crate) prefixlen: u8,
+}
+
+/// The answer to `leg.show`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct LegPage {
+    pub(crate) legs: Vec<LegRow>,
+}
+
+impl Steered<'_> {
+    /// The routes from the one with this number on; those of links come first.
+    pub(super) fn routes(&self, from: usize) -> RoutePage {
+        let (mut page, mut octets) = (RoutePage::default(), 0);
+        for (index, row) in rows(self.topology).enumerate().skip(from) {
+            if octets >= PAGE_OCTETS {
+                page.next = Some(index);
+                break;
+            }
+            octets += json(&row).map_or(0, |text| text.len());
+            page.routes.push(row);
+        }
+        page
+    }
+
+    /// Where packets for an address go.
+    pub(super) fn route(&self, address: &str) -> Result<RoutePage, String> {
+        let address: IpAddr =
+            address.parse().map_err(|_| format!("`{}` is no address", address.escape_debug()))?;
+        let found = self.topology.lookup(address).map_err(|faults| super::lines(&faults))?;
+        Ok(RoutePage { routes: vec![found_row(address, found)?], next: None })
+    }
+
+    /// The legs.
+    pub(super) fn legs(&self) -> LegPage {
+        LegPage { legs: self.topology.legs.iter().map(leg_row).collect() }
+    }
+}
+
+/// All routes: links first, then those that were said.
+fn rows(topology: &Topology) -> impl Iterator<Item = RouteRow> {
+    let links = topology.legs.iter().flat_map(|leg| {
+        leg.addresses.iter().map(|own| RouteRow {
+            dst: format!("{}/{}", own.network(), own.prefix_len()),
+            dev: Some(leg.name.clone()),
+            protocol: Some("kernel".to_owned()),
+            scope: own.address().is_ipv4().then(|| "link".to_owned()),
+            prefsrc: Some(own.address()).filter(IpAddr::is_ipv4),
+            ..RouteRow::default()
+        })
+    });
+    links.chain(topology.routes.iter().map(|route| route_row(route, &topology.legs)))
+}
+
+fn route_row(route: &RouteSpec, legs: &[LegSpec]) -> RouteRow {
+    let RouteSpec { to, metric, kind } = route;
+    let bits = if to.address().is_ipv4() { 32 } else { 128 };
+    let row = RouteRow {
+        kind: kind.word().map(str::to_owned),
+        dst: match to.prefix_len() {
+            0 => "default".to_owned(),
+            len if len == bits => to.address().to_string(),
+            _ => to.to_string(),
+        },
+        metric: Some(*metric).filter(|metric| *metric != 0),
+        ..RouteRow::default()
+    };
+    let RouteKind::Unicast(hops) = kind else { return row };
+    let dev = |hop: &HopSpec| hop.leg.clone().or_else(|| leg_of(hop.via?, legs));
+    match &**hops {
+        [hop] => RouteRow { gateway: hop.via, dev: dev(hop), ..row },
+        hops => {
+            let hops = hops.iter().map(|hop| HopRow {
+                gateway: hop.via,
+                dev: dev(hop),
+                weight: hop.weight,
+                flags: Vec::new(),
+            });
+            RouteRow { nexthops: hops.collect(), ..row }
+        }
+    }
+}
+
+/// The leg on whose link a gateway is.
+fn leg_of(gateway: IpAddr, legs: &[LegSpec]) -> Option<String> {
+    legs.iter().find(|leg| leg.is_on_link(gateway)).map(|leg| leg.name.clone())
+}
+
+/// What a lookup has found.
+fn found_row(address: IpAddr, found: Found) -> Result<RouteRow, String> {
+    let row = |kind: &str| RouteRow {
+        kind: Some(kind.to_owned()),
+        dst: address.to_string(),
+        ..RouteRow::default()
+    };
+    Ok(match found {
+        Found::None => return Err(format!("there is no route to {address}")),
+        Found::Local => row("local"),
+        Found::Broadcast(leg) => RouteRow { dev: Some(leg), ..row("broadcast") },
+        Found::Ends(kind) => row(kind),
+        Found::Hops(hops) => {
+            let mut hops = hops.into_iter();
+            let row = RouteRow { kind: None, ..row("") };
+            match (hops.next(), hops.len()) {
+                (Some((gateway, leg)), 0) => RouteRow { gateway, dev: Some(leg), ..row },
+                (first, _) => {
+                    let hop = |(gateway, leg)| HopRow {
+                        gateway,
+                        dev: Some(leg),
+                        weight: 1,
+                        flags: Vec::new(),
+                    };
+                    RouteRow { nexthops: first.into_iter().chain(hops).map(hop).collect(), ..row }
+                }
+            }
+        }
+    })
+}
+
+fn leg_row(leg: &LegSpec) -> LegRow {
+    let LegSpec { name, addresses, mtu, mac, reverse_path, proxy, .. } = leg;
+    let addresses = addresses.iter().map(|own| AddressRow {
+        family: if own.address().is_ipv4() { "inet" } else { "inet6" }.to_owned(),
+        local: own.address(),
+        prefixlen: own.prefix_len(),
+    });
+    LegRow {
+        ifname: name.clone(),
+        mtu: mtu.unwrap_or(LEG_MTU_DEFAULT),
+        address: mac.map(|mac| mac.to_string()),
+        addr_info: addresses.collect(),
+        reverse_path: (*reverse_path != ReversePath::Off).then(|| reverse_path.to_string()),
+        proxy: *proxy,
+    }
+}
+
+#[cfg(all(test, feature = "router"))]
+mod tests {
+    use serde_json::json;
+    use uswitch::topology::Words;
+
+    use super::*;
+
+    fn topology() -> Topology {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let words = Words {
+            ports: texts(&["a"]),
+            leg: texts(&["br=10.0.0.1/24,fd00:1::1/64,proxy=on"]),
+            tun: texts(&["tun0=10.9.0.1/24,mac=02:00:00:00:00:01,mtu=1400"]),
+            route: texts(&[
+                "default,metric=5,via=10.9.0.2",
+                "10.8.0.0/16,via=10.0.0.2,weight=2,via=10.9.0.3",
+                "192.0.2.0/24,blackhole",
+                "default6,via=fe80::2,leg=br",
+                "198.51.100.7,leg=tun0",
+            ]),
+            ..Words::default()
+        };
+        Topology::resolve(&words, &[0]).unwrap()
+    }
+
+    #[test]
+    fn routes_have_the_keys_of_iproute2() {
+        let rows: Vec<_> = rows(&topology()).collect();
+        let expected = json!([
+            {"dst": "10.0.0.0/24", "dev": "br", "protocol": "kernel", "scope": "link",
+             "prefsrc": "10.0.0.1", "flags": []},
+            {"dst": "fd00:1::/64", "dev": "br", "protocol": "kernel", "flags": []},
+            {"dst": "10.9.0.0/24", "dev": "tun0", "protocol": "kernel", "scope": "link",
+             "prefsrc": "10.9.0.1", "flags": []},
+            {"dst": "default", "gateway": "10.9.0.2", "dev": "tun0", "metric": 5, "flags": []},
+            {"dst": "10.8.0.0/16", "flags": [], "nexthops": [
+                {"gateway": "10.0.0.2", "dev": "br", "weight": 2, "flags": []},
+                {"gateway": "10.9.0.3", "dev": "tun0", "weight": 1, "flags": []},
+            ]},
+            {"type": "blackhole", "dst": "192.0.2.0/24", "flags": []},
+            {"dst": "default", "gateway": "fe80::2", "dev": "br", "flags": []},
+            {"dst": "198.51.100.7", "dev": "tun0", "flags": []},
+        ]);
+        assert_eq!(serde_json::to_value(&rows).unwrap(), expected);
+    }
+
+    #[test]
+    fn where_an_address_is_reached_is_found() {
+        let topology = topology();
+        let get = |text: &str| {
+            let address = text.parse().unwrap();
+            let row = found_row(address, topology.lookup(address).unwrap());
+            row.map_or_else(|why| json!(why), |row| serde_json::to_value(row).unwrap())
+        };
+        let cases = [
+            ("10.0.0.7", json!({"dst": "10.0.0.7", "dev": "br", "flags": []})),
+            ("10.0.0.1", json!({"type": "local", "dst": "10.0.0.1", "flags": []})),
+            (
+                "10.0.0.255",
+                json!({"type": "broadcast", "dst": "10.0.0.255", "dev": "br", "flags": []}),
+            ),
+            ("192.0.2.9", json!({"type": "blackhole", "dst": "192.0.2.9", "flags": []})),
+            (
+                "203.0.113.1",
+                json!({"dst": "203.0.113.1", "gateway": "10.9.0.2", "dev": "tun0", "flags": []}),
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(get(text), expected, "{text}");
+        }
+        assert_eq!(get("10.8.0.1")["nexthops"].as_array().unwrap().len(), 2);
+        let none = found_row("fe80::1".parse().unwrap(), Found::None);
+        assert_eq!(none.unwrap_err(), "there is no route to fe80::1");
+    }
+
+    #[test]
+    fn legs_have_the_keys_of_iproute2() {
+        let legs: Vec<_> = topology().legs.iter().map(leg_row).collect();
+        let expected = json!([
+            {"ifname": "br", "mtu": 1500, "proxy": true, "addr_info": [
+                {"family": "inet", "local": "10.0.0.1", "prefixlen": 24},
+                {"family": "inet6", "local": "fd00:1::1", "prefixlen": 64},
+            ]},
+            {"ifname": "tun0", "mtu": 1400, "address": "02:00:00:00:00:01", "addr_info": [
+                {"family": "inet", "local": "10.9.0.1", "prefixlen": 24},
+            ]},
+        ]);
+        assert_eq!(serde_json::to_value(&legs).unwrap(), expected);
+    }
+}

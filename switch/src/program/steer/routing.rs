@@ -1,0 +1,206 @@
+//! `uswitch route` and `leg`: what the router of a switch that runs goes by, in the manner of
+//! ip(8).
+
+use std::net::IpAddr;
+
+use clap::Subcommand;
+use uswitch::topology::Faults;
+
+use super::{Line, Steer, What, Which};
+use crate::program::control::{HopRow, LegPage, LegRow, Request, RoutePage, RouteRow};
+
+/// The commands about the router.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouterCommand {
+    /// Where the router of a switch that runs sends packets
+    Route {
+        #[command(subcommand)]
+        what: RouteCommand,
+    },
+    /// Where the router of a switch that runs has its feet
+    Leg {
+        #[command(subcommand)]
+        what: LegCommand,
+    },
+}
+
+/// `uswitch route ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouteCommand {
+    /// Show all routes: those of links, then those that were said
+    Show(Which),
+    /// Tell which way packets for an address go
+    Get {
+        /// The address: `10.8.0.1`
+        #[arg(value_name = "ADDRESS")]
+        address: String,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// `uswitch leg ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum LegCommand {
+    /// Show the legs and their addresses
+    Show(Which),
+}
+
+/// What is asked about the router.
+#[derive(Clone, Debug)]
+pub(super) enum Ask {
+    Routes,
+    Route(IpAddr),
+    Legs,
+}
+
+impl Steer {
+    /// `uswitch route ...` and `uswitch leg ...`
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(crate) fn router(command: RouterCommand) -> Result<Steer, Faults> {
+        let (which, ask) = match command {
+            RouterCommand::Route { what: RouteCommand::Show(which) } => (which, Ask::Routes),
+            RouterCommand::Route { what: RouteCommand::Get { address, which } } => {
+                let address = address.parse().map_err(|_| {
+                    Faults::from(format!(
+                        "`{}` is no address, as 10.0.0.1 or fd00::1 is",
+                        address.escape_debug()
+                    ))
+                })?;
+                (which, Ask::Route(address))
+            }
+            RouterCommand::Leg { what: LegCommand::Show(which) } => (which, Ask::Legs),
+        };
+        Ok(Steer { which, what: What::Router(ask) })
+    }
+}
+
+impl Line {
+    /// Asks, and prints what comes of it.
+    pub(super) fn router(&mut self, ask: &Ask, json: bool) -> Result<String, String> {
+        match ask {
+            Ask::Routes => Ok(routes(&self.routes()?, json)),
+            Ask::Route(address) => {
+                let address = address.to_string();
+                let page: RoutePage = self.ask(&Request::RouteGet { address })?;
+                Ok(routes(&page.routes, json))
+            }
+            Ask::Legs => {
+                let LegPage { legs } = self.ask(&Request::LegShow {})?;
+                Ok(self::legs(&legs, json))
+            }
+        }
+    }
+
+    /// All routes, page by page.
+    fn routes(&mut self) -> Result<Vec<RouteRow>, String> {
+        let (mut rows, mut from) = (Vec::new(), Some(0));
+        while let Some(first) = from {
+            let page: RoutePage = self.ask(&Request::RouteShow { from: first })?;
+            rows.extend(page.routes);
+            from = page.next.filter(|next| *next > first);
+        }
+        Ok(rows)
+    }
+}
+
+/// A line each, as ip-route(8) has them; of several ways each below.
+fn routes(rows: &[RouteRow], json: bool) -> String {
+    if json {
+        return line(&rows);
+    }
+    let tell = |row: &RouteRow| {
+        let RouteRow { kind, dst, gateway, dev, protocol, scope, prefsrc, metric, .. } = row;
+        let mut text = kind.as_ref().map_or(String::new(), |kind| format!("{kind} ")) + dst;
+        text += &way(gateway.as_ref(), dev.as_deref());
+        let rest = [
+            ("proto", protocol.clone()),
+            ("scope", scope.clone()),
+            ("src", prefsrc.map(|own| own.to_string())),
+            ("metric", metric.map(|metric| metric.to_string())),
+        ];
+        for (word, value) in rest {
+            text += &value.map_or(String::new(), |value| format!(" {word} {value}"));
+        }
+        let hops = row.nexthops.iter().map(|HopRow { gateway, dev, weight, .. }| {
+            let way = way(gateway.as_ref(), dev.as_deref());
+            format!("\tnexthop{way} weight {weight}\n")
+        });
+        text + "\n" + &hops.collect::<String>()
+    };
+    rows.iter().map(tell).collect()
+}
+
+fn way(gateway: Option<&IpAddr>, dev: Option<&str>) -> String {
+    let via = gateway.map_or(String::new(), |gateway| format!(" via {gateway}"));
+    via + &dev.map_or(String::new(), |dev| format!(" dev {dev}"))
+}
+
+/// As ip-address(8) has them, a line for each leg and one for each address.
+fn legs(rows: &[LegRow], json: bool) -> String {
+    if json {
+        return line(&rows);
+    }
+    let tell = |row: &LegRow| {
+        let LegRow { ifname, mtu, address, addr_info, reverse_path, proxy } = row;
+        let mut text = format!("{ifname}: mtu {mtu}");
+        text += &address.as_ref().map_or(String::new(), |mac| format!(" address {mac}"));
+        text += &reverse_path.as_ref().map_or(String::new(), |how| format!(" reverse-path {how}"));
+        text += if *proxy { " proxy\n" } else { "\n" };
+        let addresses = addr_info.iter();
+        text + &addresses
+            .map(|own| format!("    {} {}/{}\n", own.family, own.local, own.prefixlen))
+            .collect::<String>()
+    };
+    rows.iter().map(tell).collect()
+}
+
+fn line(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("names, numbers and lists of them") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_told_as_ip_tells_them() {
+        let rows: Vec<RouteRow> = serde_json::from_value(serde_json::json!([
+            {"dst": "10.0.0.0/24", "dev": "br", "protocol": "kernel", "scope": "link",
+             "prefsrc": "10.0.0.1", "flags": []},
+            {"dst": "default", "gateway": "10.9.0.2", "dev": "tun0", "metric": 5, "flags": []},
+            {"dst": "10.8.0.0/16", "flags": [], "nexthops": [
+                {"gateway": "10.0.0.2", "dev": "br", "weight": 2, "flags": []},
+                {"dev": "tun0", "weight": 1, "flags": []},
+            ]},
+            {"type": "blackhole", "dst": "192.0.2.0/24", "flags": []},
+        ]))
+        .unwrap();
+        let expected = "10.0.0.0/24 dev br proto kernel scope link src 10.0.0.1\n\
+                        default via 10.9.0.2 dev tun0 metric 5\n\
+                        10.8.0.0/16\n\
+                        \tnexthop via 10.0.0.2 dev br weight 2\n\
+                        \tnexthop dev tun0 weight 1\n\
+                        blackhole 192.0.2.0/24\n";
+        assert_eq!(routes(&rows, false), expected);
+        assert_eq!(serde_json::from_str::<Vec<RouteRow>>(&routes(&rows, true)).unwrap(), rows);
+    }
+
+    #[test]
+    fn legs_are_told_as_ip_tells_addresses() {
+        let rows: Vec<LegRow> = serde_json::from_value(serde_json::json!([
+            {"ifname": "br", "mtu": 1500, "proxy": true, "reverse_path": "strict",
+             "address": "02:00:00:00:00:01",
+             "addr_info": [{"family": "inet", "local": "10.0.0.1", "prefixlen": 24}]},
+            {"ifname": "tun0", "mtu": 1400, "addr_info": []},
+        ]))
+        .unwrap();
+        let expected = "br: mtu 1500 address 02:00:00:00:00:01 reverse-path strict proxy\n    \
+                        inet 10.0.0.1/24\n\
+                        tun0: mtu 1400\n";
+        assert_eq!(legs(&rows, false), expected);
+    }
+}
