@@ -46,7 +46,7 @@ pub use metrics::MetricsPlace;
 pub use neighbours::{NEIGHBOUR, NeighbourSpec, no_such_neighbour};
 pub use plan::{Action, can_be_set, in_the_way, plan};
 pub use router::Tables;
-pub use routes::{HopSpec, ROUTE, RouteKind, RouteSpec};
+pub use routes::{HopSpec, ROUTE, RouteChoice, RouteKind, RouteSpec};
 pub use routing::{Found, RouterConfig, Wrong};
 pub use said::Said;
 pub use spec::{MTU_RANGE, PORT_NAME_MAX, PortSpec};

@@ -219,6 +219,66 @@ impl Reading {
     }
 }
 
+/// Which route is meant by who says only for whom it is: `PREFIX[,metric=N]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteChoice {
+    to: Prefix,
+    metric: Option<u32>,
+}
+
+impl RouteChoice {
+    /// The one of these.
+    ///
+    /// # Errors
+    ///
+    /// That it is none, or several.
+    pub fn find(&self, routes: &[RouteSpec]) -> Result<usize, String> {
+        let RouteChoice { to, metric } = self;
+        let is_meant = |route: &RouteSpec| {
+            route.to == *to && metric.is_none_or(|metric| route.metric == metric)
+        };
+        let found: Vec<_> = (0..routes.len()).filter(|index| is_meant(&routes[*index])).collect();
+        match *found {
+            [index] => Ok(index),
+            [] => Err(match metric {
+                None => format!("there is no route to {to} that was said"),
+                Some(metric) => format!("there is no route to {to} with metric {metric}"),
+            }),
+            _ => {
+                let metrics = found.iter().map(|index| routes[*index].metric.to_string());
+                Err(format!(
+                    "there are {} routes to {to}: say metric=N; they have {}",
+                    found.len(),
+                    metrics.collect::<Vec<_>>().join(", ")
+                ))
+            }
+        }
+    }
+}
+
+impl FromStr for RouteChoice {
+    type Err = Faults;
+
+    fn from_str(text: &str) -> Result<RouteChoice, Faults> {
+        let mut faults = Faults::default();
+        let (mut to, mut metric) = (None, None);
+        for (index, field) in split(text).iter().enumerate() {
+            let read = match (index, field.strip_prefix("metric=")) {
+                (0, _) => destination(field).map(|found| {
+                    to = Some(match found {
+                        Destination::Network(network) => network,
+                        Destination::Default => Prefix::ALL_V4,
+                    });
+                }),
+                (_, Some(text)) => number(text, "metric", 0..=u32::MAX).map(|n| metric = Some(n)),
+                _ => Err(format!("`{}` is not metric=N", shown(field))),
+            };
+            read.unwrap_or_else(|sentence| faults.push(sentence));
+        }
+        faults.or(to.map(|to| RouteChoice { to, metric }))
+    }
+}
+
 fn destination(text: &str) -> Result<Destination, String> {
     match text {
         "default" => Ok(Destination::Default),
@@ -317,6 +377,29 @@ mod tests {
             assert!(faults.to_string().starts_with(sentence), "{text}: {faults}");
             let count = faults.iter().count();
             assert!(count == 1 || text.is_empty(), "{text}: {faults}");
+        }
+    }
+
+    #[test]
+    fn a_route_is_chosen_by_its_network_and_if_need_be_its_metric() {
+        let texts = ["default,leg=a", "10.0.0.0/8,leg=a", "10.0.0.0/8,metric=7,blackhole"];
+        let routes = texts.map(|text| text.parse::<RouteSpec>().unwrap());
+        let find = |text: &str| {
+            let choice = text.parse::<RouteChoice>().map_err(|faults| faults.to_string());
+            choice.and_then(|choice| choice.find(&routes))
+        };
+        assert_eq!(find("default"), Ok(0));
+        assert_eq!(find("10.0.0.0/8,metric=7"), Ok(2));
+        let cases = [
+            ("10.0.0.0/8", "there are 2 routes to 10.0.0.0/8: say metric=N; they have 0, 7"),
+            ("10.0.0.0/8,metric=8", "there is no route to 10.0.0.0/8 with metric 8"),
+            ("default6", "there is no route to ::/0 that was said"),
+            ("10.0.0.1/8", "10.0.0.1/8 has bits set behind its length"),
+            ("default,via=10.0.0.1", "`via=10.0.0.1` is not metric=N"),
+        ];
+        for (text, sentence) in cases {
+            let told = find(text).unwrap_err();
+            assert!(told.starts_with(sentence), "{text}: {told}");
         }
     }
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    About, Faults, LegSpec, NeighbourSpec, Part, PortDefaults, PortSpec, RouteSpec, Topology,
-    Words,
+    About, Faults, LegSpec, NeighbourSpec, Part, PortDefaults, PortSpec, RouteChoice, RouteSpec,
+    Topology, Words,
     legs::{self, Given},
     neighbours, number, router,
     router::Tables,
@@ -134,6 +134,28 @@ fn tables(
 }
 
 impl Topology {
+    /// The same with a route more, for a router that runs.
+    ///
+    /// # Errors
+    ///
+    /// Why there cannot be such a route.
+    pub fn with_route(&self, route: RouteSpec) -> Result<Topology, Faults> {
+        let mut new = self.clone();
+        new.routes.push(route);
+        new.tables().map(|_| new)
+    }
+
+    /// The same without one route, and that route.
+    ///
+    /// # Errors
+    ///
+    /// That there is none that can be meant, or that there are several.
+    pub fn without_route(&self, choice: &RouteChoice) -> Result<(Topology, RouteSpec), String> {
+        let mut new = self.clone();
+        let gone = new.routes.remove(choice.find(&new.routes)?);
+        Ok((new, gone))
+    }
+
     /// What becomes of packets for this address. The tables are made for it.
     ///
     /// # Errors
@@ -264,6 +286,28 @@ mod tests {
              of another version of IP",
         ];
         assert_eq!(faults(line), expected);
+    }
+
+    #[test]
+    fn routes_come_and_go_one_by_one() {
+        let old = resolve("--ports a --leg br=10.0.0.1/24 --route default,via=10.0.0.2");
+        let add = |text: &str| {
+            let new = old.with_route(text.parse().unwrap());
+            new.map(|new| new.routes.len()).map_err(|faults| faults.to_string())
+        };
+        assert_eq!(add("10.8.0.0/16,via=10.0.0.3"), Ok(2));
+        assert_eq!(add("default,metric=7,via=10.0.0.3"), Ok(2));
+        for (text, sentence) in [
+            ("default,via=10.0.0.3", "there are two routes to 0.0.0.0/0 with one metric"),
+            ("10.8.0.0/16,via=10.1.0.3", "the gateway 10.1.0.3 of the route to 10.8.0.0/16 is on"),
+            ("10.8.0.0/16,leg=lan", "there is no leg `lan`"),
+        ] {
+            let told = add(text).unwrap_err();
+            assert!(told.starts_with(sentence), "{text}: {told}");
+        }
+        let (new, gone) = old.without_route(&"default".parse().unwrap()).unwrap();
+        assert_eq!((new.routes.len(), &*gone.to_string()), (0, "0.0.0.0/0,via=10.0.0.2"));
+        assert!(new.without_route(&"default".parse().unwrap()).is_err());
     }
 
     #[test]
