@@ -47,7 +47,7 @@ pub use neighbours::{NEIGHBOUR, NeighbourSpec, no_such_neighbour};
 pub use plan::{Action, can_be_set, in_the_way, plan};
 pub use router::Tables;
 pub use routes::{HopSpec, ROUTE, RouteChoice, RouteKind, RouteSpec};
-pub use routing::{Found, RouterConfig, Wrong};
+pub use routing::{Found, RouterConfig, Wrong, check_bridges};
 pub use said::Said;
 pub use spec::{MTU_RANGE, PORT_NAME_MAX, PortSpec};
 pub use statics::{StaticEntry, no_such_port};

@@ -99,10 +99,7 @@ impl Routing {
         faults: &mut Faults,
     ) -> (Vec<LegSpec>, Vec<RouteSpec>, Vec<NeighbourSpec>, RouterConfig) {
         let Routing { legs, routes, router, legs_known, .. } = self;
-        let names = ports.iter().map(|port| &*port.bridge);
-        let names = names.chain(legs.specs.iter().map(|leg| &*leg.name));
-        super::bridges::check_count(names, faults);
-        tuns::check(ports, faults);
+        check_bridges(ports, &legs.specs, faults);
         legs::check_twice(&legs, faults);
         if let Err(wrong) = tables(&legs.specs, &routes.specs, &router) {
             for Wrong { part, other, sentence, of_leg } in wrong {
@@ -119,6 +116,14 @@ impl Routing {
         neighbours::check(&words.neighbours, &legs.specs, legs_known, faults);
         (legs.specs, routes.specs, words.neighbours.clone(), router)
     }
+}
+
+/// No more bridges than there may be, and nobody else in that of a TUN.
+pub fn check_bridges(ports: &[PortSpec], legs: &[LegSpec], faults: &mut Faults) {
+    let names = ports.iter().map(|port| &*port.bridge);
+    let names = names.chain(legs.iter().map(|leg| &*leg.name));
+    super::bridges::check_count(names, faults);
+    tuns::check(ports, faults);
 }
 
 /// What the router looks up in. `None`: there are no legs, and no routes.
@@ -308,6 +313,20 @@ mod tests {
         let (new, gone) = old.without_route(&"default".parse().unwrap()).unwrap();
         assert_eq!((new.routes.len(), &*gone.to_string()), (0, "0.0.0.0/0,via=10.0.0.2"));
         assert!(new.without_route(&"default".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_port_that_comes_later_is_not_let_into_the_bridge_of_a_tun() {
+        let there = resolve("--ports a --tun t=10.9.0.1/24");
+        let found = |spec: &str| {
+            let mut faults = Faults::default();
+            let ports: Vec<_> =
+                there.ports.iter().cloned().chain([spec.parse().unwrap()]).collect();
+            check_bridges(&ports, &there.legs, &mut faults);
+            faults.to_string()
+        };
+        assert!(found("b,bridge=t").starts_with("port `b`: bridge `t` is that of a TUN"));
+        assert_eq!(found("b,bridge=lan"), "");
     }
 
     #[test]

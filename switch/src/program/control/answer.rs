@@ -21,7 +21,7 @@ use uswitch::{
     port::{KernelDrops, PortId, any::AnyPort},
     stats::{Counter, PortStats},
     switch::{Handle, PortReport},
-    topology::{Faults, PortKind, PortSpec, Topology, Words, check_twice},
+    topology::{Faults, PortKind, PortSpec, Topology, Words, check_bridges, check_twice},
 };
 
 pub(crate) use self::{
@@ -280,7 +280,9 @@ impl Steered<'_> {
         let topology = Topology::resolve(&words, &[0]).map_err(|faults| lines(&faults))?;
         let mut faults = Faults::default();
         let there = self.plugs.specs().map(|(spec, _)| spec);
-        check_twice(there.chain(&topology.ports), &mut faults);
+        let all: Vec<_> = there.chain(&topology.ports).cloned().collect();
+        check_twice(&all, &mut faults);
+        check_bridges(&all, &self.topology.legs, &mut faults);
         if !faults.is_empty() {
             return Err(lines(&faults));
         }
