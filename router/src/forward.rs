@@ -139,8 +139,8 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router with these tables, which knows where everybody is. Those of several workers have the same seed, so that a flow
-    /// has one path whoever receives it.
+    /// A router with these tables, which knows where everybody is. Those of several workers have
+    /// the same seed, so that a flow has one path whoever receives it.
     pub fn new(tables: Arc<Tables>, seed: u64) -> Router {
         let buckets = buckets(&tables);
         let neighbours = Arc::new(Resolved::any());

@@ -408,6 +408,11 @@ impl Neighbours {
         })
     }
 
+    /// The router's link-layer address on a link. `None`: there is no such leg.
+    pub fn link(&self, leg: LegId) -> Option<LinkAddress> {
+        Some(self.legs.get(leg.index())?.link.own)
+    }
+
     /// The router's own addresses on its links, and whether they may be used: [`Link::own`] of all
     /// legs.
     pub fn own(&self) -> impl Iterator<Item = (LegId, LegAddress, Standing)> {

@@ -5,19 +5,22 @@
 //! ```text
 //! ARP, neighbour discovery          neighbour.rs   who is where, and are we unique
 //! a packet that goes on             forward.rs     then neighbour.rs, which holds it if it must
-//! a packet for the router itself    own            echo was answered by forward.rs
+//! a packet for the router itself    own.rs         echo was answered by forward.rs
+//! router solicitations              advertise.rs
 //! ```
 
 mod held;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
+    advertise::{AdvertiseConfig, Advertiser},
     forward::{Arrival, Emit, Hop, Router, Verdict},
     limit::Tick,
     link::{Event, LinkAddress, Post, ethertype},
     neighbour::{Link, Neighbours, resolved::Resolved},
-    packet::{IPV6_HEADER_LEN, PacketMeta, protocol},
+    own::Own,
+    packet::{IPV6_HEADER_LEN, Ipv4, Ipv6, PacketMeta, protocol},
     route::LegId,
     stats::Reason,
     tables::Tables,
@@ -30,6 +33,10 @@ const MADE_MAX: usize = 64;
 const HOP_LIMIT_LINK: u8 = 255;
 /// Types of ICMPv6 for the link alone: solicitations, advertisements and redirects of RFC 4861.
 const DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
+/// That of a router solicitation (RFC 4861, section 4.1).
+const SOLICITATION: u8 = 133;
+/// Ticks after which it is looked for fragments that have waited too long.
+const OWN_TICKS: u32 = 10;
 
 /// How the slow path says something. Its caller supplies it.
 pub trait Wire {
@@ -71,6 +78,10 @@ pub enum Outcome {
 pub struct Slow {
     router: Router,
     neighbours: Neighbours,
+    own: Own,
+    /// By leg.
+    advertisers: Vec<Option<Advertiser>>,
+    seed: u64,
     made: Made,
     /// Packets whose neighbour does not answer.
     failed: Vec<(Hop, Box<[u8]>)>,
@@ -85,8 +96,11 @@ impl Slow {
     pub fn new(tables: Arc<Tables>, links: Vec<Link>, seed: u64) -> Slow {
         assert_eq!(tables.legs().len(), links.len(), "a link for each leg");
         Slow {
+            own: Own::new(tables.legs(), seed),
             router: Router::new(tables, seed),
             neighbours: Neighbours::new(links, seed),
+            advertisers: Vec::new(),
+            seed,
             made: Made::default(),
             failed: Vec::new(),
         }
@@ -99,8 +113,38 @@ impl Slow {
     /// As [`Slow::new`].
     pub fn swap(&mut self, tables: Arc<Tables>, links: Vec<Link>) {
         assert_eq!(tables.legs().len(), links.len(), "a link for each leg");
+        self.own = Own::new(tables.legs(), self.seed);
         self.router.swap(tables);
         self.neighbours.swap(links);
+    }
+
+    /// From now on hosts are told this on the legs; who was told something else before hears that
+    /// it is over. What is wrong with a configuration has been seen before: such a leg is silent.
+    pub fn advertise(&mut self, configs: &[Option<AdvertiseConfig>], wire: &mut impl Wire) {
+        self.cease(wire);
+        let mut own = vec![None; configs.len()];
+        for (leg, address, _) in self.neighbours.own() {
+            if let (IpAddr::V6(address), Some(own)) = (address.address, own.get_mut(leg.index()))
+                && address.is_unicast_link_local()
+            {
+                *own = Some(address);
+            }
+        }
+        let legs = (0..).map(LegId).zip(configs).zip(own);
+        let advertiser = |((leg, config), own): ((LegId, &Option<AdvertiseConfig>), _)| {
+            let link = self.neighbours.link(leg)?;
+            let seed = self.seed ^ u64::from(leg.0);
+            Advertiser::new(leg, config.as_ref()?, link, own?, seed).ok()
+        };
+        self.advertisers = legs.map(advertiser).collect();
+    }
+
+    /// Says on all legs that this is no default router any more (RFC 4861, section 6.2.5).
+    pub fn cease(&mut self, wire: &mut impl Wire) {
+        let mut saying = Saying { wire, failed: &mut self.failed };
+        for advertiser in self.advertisers.iter_mut().flatten() {
+            advertiser.cease(&mut saying);
+        }
     }
 
     /// Does with a frame what is to be done.
@@ -109,6 +153,13 @@ impl Slow {
         let mut saying = Saying { wire, failed: &mut self.failed };
         match *kind {
             ethertype::ARP => self.neighbours.arp(*leg, payload, now, &mut saying),
+            ethertype::IPV6
+                if is_discovery(payload) && payload[IPV6_HEADER_LEN] == SOLICITATION =>
+            {
+                if let Some(Some(advertiser)) = self.advertisers.get_mut(leg.index()) {
+                    advertiser.solicit(payload, now);
+                }
+            }
             ethertype::IPV6 if is_discovery(payload) => {
                 self.neighbours.ndp(*leg, *from, payload, now, &mut saying);
             }
@@ -135,11 +186,33 @@ impl Slow {
             Verdict::Fragments { hop, .. } => self.give_made(hop, Some(leg), now, wire),
             Verdict::Finish => return Outcome::Finish,
             Verdict::Resolve(_) => unreachable!("this router knows everybody"),
-            // To its own addresses only questions come that are answered elsewhere, or by none.
-            Verdict::Local | Verdict::Drop(_) => {}
+            // What is for all on the link has an answer elsewhere, or none.
+            Verdict::Local if meta.group => {}
+            Verdict::Local if !meta.complete || meta.largest < payload.len() => {
+                return Outcome::Finish;
+            }
+            Verdict::Local => self.own(leg, payload, now, wire),
+            Verdict::Drop(_) => {}
         }
         self.tell_failed(now, wire);
         Outcome::Done
+    }
+
+    /// A packet for one of the router's own addresses.
+    fn own(&mut self, leg: LegId, packet: &[u8], now: Tick, wire: &mut impl Wire) {
+        let mut said = Vec::new();
+        self.own.packet(leg, packet, millis(now), &mut |packet| said.push(packet.to_vec()));
+        self.say(leg, &said, now, wire);
+    }
+
+    /// Sends packets of the router's own. Those to link-local addresses leave by this leg.
+    fn say(&mut self, leg: LegId, said: &[Vec<u8>], now: Tick, wire: &mut impl Wire) {
+        for packet in said {
+            let hop = destination(packet).and_then(|to| self.router.way_back(leg, to));
+            if let Some(hop) = hop {
+                self.give(hop, Held { came: None, lead: &[], packet }.emit(), now, wire);
+            }
+        }
     }
 
     /// What was made goes on.
@@ -178,6 +251,14 @@ impl Slow {
     pub fn tick(&mut self, now: Tick, wire: &mut impl Wire) {
         let mut saying = Saying { wire, failed: &mut self.failed };
         self.neighbours.tick(now, &mut saying);
+        for advertiser in self.advertisers.iter_mut().flatten() {
+            advertiser.tick(now, &mut saying);
+        }
+        if now.0.is_multiple_of(OWN_TICKS) {
+            let mut said = Vec::new();
+            self.own.tick(millis(now), &mut |packet| said.push(packet.to_vec()));
+            self.say(LegId(0), &said, now, wire);
+        }
         self.tell_failed(now, wire);
     }
 
@@ -200,6 +281,18 @@ impl Slow {
     pub fn router(&self) -> &Router {
         &self.router
     }
+}
+
+fn millis(now: Tick) -> u64 {
+    u64::from(now.0) * Tick::MILLIS
+}
+
+/// To whom a packet is.
+fn destination(packet: &[u8]) -> Option<IpAddr> {
+    if packet.first()? >> 4 == 6 {
+        return Ipv6::parse(packet).ok().map(|packet| packet.destination.into());
+    }
+    Ipv4::parse(packet).ok().map(|packet| packet.destination.into())
 }
 
 /// Whether a packet is a message of neighbour discovery. They have no extension headers but those
@@ -427,6 +520,47 @@ mod tests {
         let sent = lab.said.take(1, ethertype::IPV4);
         assert_eq!(sent.len(), 3);
         assert!(sent.iter().all(|(lead, _, octets)| lead.is_empty() && octets.len() <= 1500));
+    }
+
+    #[test]
+    fn closed_port_of_the_router_itself_is_told_of() {
+        let mut lab = lab();
+        let sender = Hop { leg: LegId(0), address: "10.0.0.2".parse().unwrap() };
+        lab.slow.neighbours().add_static(sender, HOST).unwrap();
+        let datagram = [0x12, 0x34, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4];
+        let packet = ipv4("10.0.0.2", "10.1.0.1", 64, 17, &datagram);
+        lab.packet(0, &packet);
+        let sent = lab.said.take(0, ethertype::IPV4);
+        assert_eq!((sent.len(), &sent[0].2[20..22]), (1, &[3, 3][..]));
+        // One whose checksum is not there yet is finished first.
+        let meta = PacketMeta { complete: false, ..PacketMeta::of(&packet) };
+        let (mut payload, from, kind) = (packet, HOST, ethertype::IPV4);
+        let (leg, lead, payload) = (LegId(0), &LEAD[..], &mut payload[..]);
+        let heard = Heard { leg, from, kind, lead, payload, meta };
+        assert_eq!(lab.slow.hear(heard, Tick(lab.now), &mut lab.said), Outcome::Finish);
+    }
+
+    #[test]
+    fn hosts_hear_of_the_router_and_that_it_goes() {
+        let mut lab = lab();
+        let config = AdvertiseConfig::default();
+        lab.slow.advertise(&[None, Some(config)], &mut lab.said);
+        lab.ticks(1);
+        assert!(lab.said.take(0, ethertype::IPV6).is_empty());
+        let told = lab.said.take(1, ethertype::IPV6);
+        assert_eq!((told.len(), told[0].2[40]), (1, 134));
+        lab.ticks(40);
+        lab.said.0.clear();
+        let mut question = ipv6("fe80::9", "ff02::2", 255, 58, &[133, 0, 0, 0, 0, 0, 0, 0]);
+        let packet = Ipv6::parse(&question).unwrap();
+        let check = checksum_icmpv6(packet.source, packet.destination, &question[40..]);
+        question[42..44].copy_from_slice(&check.to_be_bytes());
+        lab.packet(1, &question);
+        lab.ticks(10);
+        assert_eq!(lab.said.take(1, ethertype::IPV6).len(), 1, "who asks is answered");
+        lab.slow.cease(&mut lab.said);
+        let last = lab.said.take(1, ethertype::IPV6);
+        assert_eq!((last.len(), &last[0].2[46..48]), (1, &[0, 0][..]), "no lifetime");
     }
 
     #[test]

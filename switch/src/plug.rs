@@ -21,6 +21,7 @@ mod open;
 mod opener;
 mod origin;
 mod owner;
+mod show;
 mod source;
 
 use std::{
@@ -40,7 +41,6 @@ use self::{
     source::{Source, Watches},
 };
 use crate::{
-    bridge::{BRIDGES_MAX, BridgeId},
     port::{PortId, any::AnyPort},
     switch::{Event, Handle, PortConfig, PortReport},
     topology::PortSpec,
@@ -283,33 +283,6 @@ impl Plugs {
             handle.set_quota(*port, quota);
         }
         true
-    }
-
-    /// The number of the bridge with this name, for ports and for what else is in it.
-    ///
-    /// # Errors
-    ///
-    /// There were more names than [`BRIDGES_MAX`](crate::bridge::BRIDGES_MAX) since the start.
-    pub fn bridge(&mut self, name: &str) -> io::Result<BridgeId> {
-        self.bridges.number(name).ok_or_else(|| {
-            let text = format!(
-                "there were {BRIDGES_MAX} names of bridges since the start: a restart forgets \
-                 those that are no more"
-            );
-            io::Error::new(io::ErrorKind::QuotaExceeded, text)
-        })
-    }
-
-    /// The specs of all plugs, in the order in which they came, each with its ports.
-    pub fn specs(&self) -> impl Iterator<Item = (&PortSpec, &[PortId])> {
-        self.plugs.values().map(|plug| (&plug.spec, &*plug.ports))
-    }
-
-    /// For what the plug of this name waits. `None`: for nothing, no port will come of it any
-    /// more; or there is no such plug.
-    pub fn waits_for(&self, name: &str) -> Option<&'static str> {
-        let plug = self.plugs.values().find(|plug| plug.spec.name == name)?;
-        plug.source.may_bring().then(|| plug.source.waits_for())
     }
 
     /// Gives the ports that are open to the switch, all at once.

@@ -105,7 +105,8 @@ pub fn configs(bridges: &[Bridge]) -> Vec<LegConfig> {
             ..PortConfig::named(format!("leg {bridge}"))
         };
         let link = Link::new(LinkAddress([2, 0, 0, 0, 0xee, bridge as u8]), addresses.clone());
-        LegConfig { port, link, leg: Leg::new(addresses, of.mtu as usize) }
+        let leg = Leg::new(addresses, of.mtu as usize);
+        LegConfig { port, link, leg, advertise: None }
     };
     bridges.iter().enumerate().map(leg).collect()
 }

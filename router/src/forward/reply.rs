@@ -32,7 +32,7 @@ impl Router {
         if arrival.meta.group || !may_answer {
             return drop;
         }
-        let Some(hop) = self.hop_back(arrival.leg, header.source()) else { return drop };
+        let Some(hop) = self.way_back(arrival.leg, header.source()) else { return drop };
         let Some(source) = self.source(hop, arrival.leg) else { return drop };
         let Some(to) = self.neighbours.get(hop) else { return Verdict::Resolve(hop) };
         // RFC 1812, section 4.3.2.8; RFC 4443, section 2.4 f.
@@ -85,7 +85,7 @@ impl Router {
         header: &Header,
         emit: &mut impl Emit,
     ) -> Verdict {
-        let hop = self.hop_back(arrival.leg, header.source());
+        let hop = self.way_back(arrival.leg, header.source());
         let fits = |hop: &Hop| header.len() <= self.tables.leg(hop.leg).mtu;
         let Some(hop) = hop.filter(fits) else { return Verdict::Local };
         let Some(to) = self.neighbours.get(hop) else { return Verdict::Resolve(hop) };
@@ -100,8 +100,9 @@ impl Router {
         Verdict::Reply { hop, to, reason: None }
     }
 
-    /// By which way a sender is told something. `None`: it cannot be a host, or is not reached.
-    fn hop_back(&self, leg: LegId, sender: IpAddr) -> Option<Hop> {
+    /// By which way somebody is told something, who said something by this leg. `None`: it cannot be
+    /// a host, or is not reached.
+    pub fn way_back(&self, leg: LegId, sender: IpAddr) -> Option<Hop> {
         if is_link_local(sender) {
             return Some(Hop { leg, address: sender });
         }

@@ -9,7 +9,8 @@ use crate::{
 use super::Egress;
 
 impl<T: Tx> Egress<T> {
-    /// Takes out of what is to be sent the frames that leave by one port alone, where `take` says so.
+    /// Takes out of what is to be sent the frames that leave by one port alone, where `take` says
+    /// so.
     #[inline]
     pub(crate) fn take(&mut self, mut take: impl FnMut(PortId, u64) -> bool) {
         for port in &self.touched {

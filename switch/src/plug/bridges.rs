@@ -1,5 +1,8 @@
 //! The numbers of bridges, by their names: a bridge keeps its number as long as the switch runs.
 
+use std::io;
+
+use super::Plugs;
 use crate::bridge::{BRIDGES_MAX, BridgeId};
 
 /// The names, each in the place of its number.
@@ -18,6 +21,23 @@ impl Bridges {
             self.0.push(name.to_owned());
         }
         Some(BridgeId::new(index))
+    }
+}
+
+impl Plugs {
+    /// The number of the bridge with this name, for ports and for what else is in it.
+    ///
+    /// # Errors
+    ///
+    /// There were more names than [`BRIDGES_MAX`](crate::bridge::BRIDGES_MAX) since the start.
+    pub fn bridge(&mut self, name: &str) -> io::Result<BridgeId> {
+        self.bridges.number(name).ok_or_else(|| {
+            let text = format!(
+                "there were {BRIDGES_MAX} names of bridges since the start: a restart forgets \
+                 those that are no more"
+            );
+            io::Error::new(io::ErrorKind::QuotaExceeded, text)
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::{io, sync::Arc};
 
 use crossbeam_channel::Receiver;
 use uswitch_router::{
+    advertise::AdvertiseConfig,
     forward::Hop,
     link::{Event, LinkAddress},
     neighbour::{Link, Neighbour, NeighbourFault, resolved::Resolved},
@@ -37,6 +38,8 @@ pub struct LegConfig {
     pub link: Link,
     /// What it is to the router; the addresses are those of the link.
     pub leg: Leg,
+    /// What it tells hosts of itself. `None`: nothing.
+    pub advertise: Option<AdvertiseConfig>,
 }
 
 impl LegConfig {
@@ -104,7 +107,9 @@ impl Legs {
         self.generation += 1;
         let links = placed.iter().map(|(config, _)| config.link.clone()).collect();
         let generation = self.generation;
-        let swap = |done| Swap { generation, tables: tables.clone(), links, ends, done };
+        let advertise = placed.iter().map(|(config, _)| config.advertise.clone()).collect();
+        let tables_too = tables.clone();
+        let swap = |done| Swap { generation, tables: tables_too, links, advertise, ends, done };
         let neighbours = self.slow.swap(swap).ok_or(RouteError::Died)?;
         let gone = std::mem::replace(&mut self.placed, placed);
         self.tables = tables;

@@ -19,6 +19,7 @@ use nix::{
     unistd::write,
 };
 use uswitch_router::{
+    advertise::AdvertiseConfig,
     forward::Hop,
     limit,
     link::{Event, LinkAddress},
@@ -77,6 +78,8 @@ pub(super) struct Swap {
     pub(super) generation: u64,
     pub(super) tables: Arc<Tables>,
     pub(super) links: Vec<Link>,
+    /// What hosts are told on each.
+    pub(super) advertise: Vec<Option<AdvertiseConfig>>,
     /// One for each link.
     pub(super) ends: Vec<End>,
     /// Where is told what is known of neighbours.
@@ -242,14 +245,17 @@ impl Run {
                         ask(slow);
                     }
                 }
-                Order::Stop => return None,
+                Order::Stop => {
+                    self.slow.iter_mut().for_each(|slow| slow.cease(&mut self.ends));
+                    return None;
+                }
             }
         }
         Some(())
     }
 
     fn swap(&mut self, swap: Swap) {
-        let Swap { generation, tables, links, ends, done } = swap;
+        let Swap { generation, tables, links, advertise, ends, done } = swap;
         let mut old: Vec<_> = std::mem::take(&mut self.ends.all).into_iter().map(Some).collect();
         self.epoll = epoll(&self.bell).expect("another epoll in the place of the one there is");
         for (index, (end, link)) in ends.into_iter().zip(&links).enumerate() {
@@ -274,6 +280,7 @@ impl Run {
             none => *none = Some(Slow::new(tables, links, seed())),
         }
         let slow = self.slow.as_mut().expect("just put there");
+        slow.advertise(&advertise, &mut self.ends);
         if let Some(neighbours) = slow.resolved() {
             // Nobody waits any more: that is his affair.
             let _ = done.send(neighbours);

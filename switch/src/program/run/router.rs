@@ -12,13 +12,16 @@ use uswitch::{
     port::{any::AnyPort, tun::TUN_HOST},
     routing::{LegConfig, Legs, RouteError},
     switch::{Handle, PortConfig},
-    topology::{LegSpec, PortKind, Topology, router},
+    topology::{AdvertiseSpec, LegSpec, PortKind, Preference, Topology, router},
 };
 use uswitch_router::{
+    advertise::{self, AdvertiseConfig},
     forward::Hop,
     link::{Event, LinkAddress},
     neighbour::Link,
+    prefix::Prefix,
     route::LegId,
+    tables::is_link_local,
 };
 
 /// What the names of legs' ports begin with: no port of another kind has such a name.
@@ -54,7 +57,8 @@ impl Router {
             let link = self.link(spec, topology);
             let name = format!("{PORT_PREFIX}{}", spec.name);
             let port = PortConfig { bridge, ..PortConfig::named(name) };
-            configs.push(LegConfig { port, link, leg });
+            let advertise = spec.advertise.as_ref().map(|said| advertised(said, spec));
+            configs.push(LegConfig { port, link, leg, advertise });
         }
         let legs = match &mut self.legs {
             Some(legs) => legs,
@@ -108,6 +112,41 @@ impl Router {
             })
         };
         legs.events().try_iter().map(|event| (name(event.leg()), event)).collect()
+    }
+}
+
+/// What a leg tells hosts, in the router's own terms.
+fn advertised(said: &AdvertiseSpec, leg: &LegSpec) -> AdvertiseConfig {
+    let net = |prefix: netlab::Prefix| {
+        Prefix::of(prefix.address(), prefix.prefix_len()).expect("no longer than its address")
+    };
+    let prefixes = said.prefixes.iter().map(|said| advertise::AdvertisedPrefix {
+        prefix: net(said.prefix),
+        on_link: said.on_link,
+        autonomous: said.autonomous,
+        valid_s: said.valid,
+        preferred_s: said.preferred,
+    });
+    let own = router::addresses(leg).into_iter().map(|own| own.prefix);
+    let own = own.filter(|prefix| !prefix.is_v4() && !is_link_local(prefix.address()));
+    let own = own.map(advertise::AdvertisedPrefix::new);
+    // Both are checked where they are read.
+    let seconds = |seconds: u32| u16::try_from(seconds).unwrap_or(u16::MAX);
+    AdvertiseConfig {
+        lifetime_s: seconds(said.lifetime),
+        preference: match said.preference {
+            Preference::Low => advertise::Preference::Low,
+            Preference::Medium => advertise::Preference::Medium,
+            Preference::High => advertise::Preference::High,
+        },
+        managed: said.managed,
+        other: said.other,
+        hop_limit: said.hop_limit,
+        mtu: said.mtu,
+        prefixes: if said.prefixes.is_empty() { own.collect() } else { prefixes.collect() },
+        dns: said.rdnss.clone(),
+        search: said.dnssl.clone(),
+        ..AdvertiseConfig::every(seconds(said.interval))
     }
 }
 
