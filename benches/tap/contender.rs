@@ -16,14 +16,17 @@ use nix::{
     unistd::Pid,
 };
 use uswitch::{
+    bridge::BridgeId,
     port::{
         Port,
         any::AnyPort,
         packet::{Packet, PacketConfig},
         tap::{Tap, TapConfig},
     },
+    routing::{LegConfig, Legs},
     switch::{self, BusyPoll, PortConfig, SwitchConfig},
 };
+use uswitch_router::{link::LinkAddress, neighbour::Link, route::Leg};
 
 use crate::{
     bare::{self, Loop, Wait},
@@ -36,6 +39,10 @@ pub const ROLE: &str = "USWITCH_TAP_ROLE";
 pub const LINK: &str = "eth0";
 /// The hosts' addresses.
 pub const ADDRESSES: [&str; 2] = ["10.77.0.1", "10.77.0.2"];
+/// The router's addresses, where there is one: each host shares a link of two with it (RFC 3021).
+pub const ROUTERS: [&str; 2] = ["10.77.0.0", "10.77.0.3"];
+/// Our router's link-layer address on the first host's link.
+const ROUTER: [u8; 6] = [2, 0, 0, 0, 0xee, 0];
 /// The other ends of the hosts' links, where they are veth pairs.
 pub const OUTER: [&str; 2] = ["p0", "p1"];
 /// How long `--busy-poll 50` spins.
@@ -60,6 +67,8 @@ pub struct Contender {
     pub processes: Vec<Child>,
     /// It burns a processor, so it is stopped while others are measured.
     pub polls: bool,
+    /// Small frames bear packets, to be sent to this address on the first host's link.
+    pub next_hop: Option<[u8; 6]>,
     /// The namespace in which it lives, if not with us.
     pub _between: Option<Namespace>,
     /// Where its sockets are.
@@ -134,9 +143,64 @@ impl Contender {
         }
         let polls = wait == Wait::Always;
         let (processes, _between) = (vec![child], Some(between));
-        let contender = Contender { name, hosts, processes, polls, _between, _folder: None };
-        contender.address()?;
+        let next_hop = None;
+        let mut contender =
+            Contender { name, hosts, processes, polls, next_hop, _between, _folder: None };
+        if kind == "router" {
+            contender.route(ROUTER)?;
+        } else {
+            contender.address()?;
+        }
         Ok(Some(contender))
+    }
+
+    /// The router, between two bridges with a host each.
+    pub fn router(name: &'static str, workers: usize) -> io::Result<Option<Contender>> {
+        Contender::ours(name, "router", workers, Wait::Sleep, [Plug::Tap; 2])
+    }
+
+    /// The switch, with small frames that are packets, as a router gets them.
+    pub fn switch_packets(name: &'static str, workers: usize) -> io::Result<Option<Contender>> {
+        let contender = Contender::switch(name, workers, Wait::Sleep, [Plug::Tap; 2])?;
+        let Some(mut contender) = contender else { return Ok(None) };
+        contender.next_hop = contender.hosts[1].links()?.expect(LINK)?.mac;
+        Ok(Some(contender))
+    }
+
+    /// The kernel's router in a namespace of its own, with veth pairs.
+    pub fn kernel_router(name: &'static str) -> io::Result<Option<Contender>> {
+        let (between, hosts) = (Namespace::new()?, [Namespace::new()?, Namespace::new()?]);
+        between.set_sysctl("net/ipv4/ip_forward", "1")?;
+        let mut links = between.links()?;
+        for ((end, host), address) in OUTER.into_iter().zip(&hosts).zip(ROUTERS) {
+            links.add_veth(end, Some(host), LINK)?;
+            let prefix = format!("{address}/31").parse().map_err(io::Error::other)?;
+            links.add_address(end, prefix)?;
+            links.set_up(end)?;
+        }
+        let mac = links.expect(OUTER[0])?.mac.unwrap_or_default();
+        let (processes, between) = (Vec::new(), Some(between));
+        let (polls, next_hop) = (false, None);
+        let mut contender =
+            Contender { name, hosts, processes, polls, next_hop, _between: between, _folder: None };
+        contender.route(mac)?;
+        Ok(Some(contender))
+    }
+
+    /// Gives the hosts links of two addresses each, with a router on them, and lets each hear the
+    /// other once.
+    fn route(&mut self, router: [u8; 6]) -> io::Result<()> {
+        for ((host, address), router) in self.hosts.iter().zip(ADDRESSES).zip(ROUTERS) {
+            let mut links = host.links()?;
+            links.add_address(LINK, format!("{address}/31").parse().map_err(io::Error::other)?)?;
+            links.set_up(LINK)?;
+            let router = router.parse().expect("an address");
+            links.add_route(netlab::Prefix::ALL_V4, Some(router), None)?;
+        }
+        let other = ADDRESSES[1].parse().expect("an address");
+        netlab::ping(&self.hosts[0], other, 2, Duration::from_secs(10))?;
+        self.next_hop = Some(router);
+        Ok(())
     }
 
     /// The kernel's bridge in a namespace of its own, with veth pairs.
@@ -151,8 +215,15 @@ impl Contender {
         }
         links.set_up("br")?;
         let (processes, between) = (Vec::new(), Some(between));
-        let contender =
-            Contender { name, hosts, processes, polls: false, _between: between, _folder: None };
+        let contender = Contender {
+            name,
+            hosts,
+            processes,
+            polls: false,
+            next_hop: None,
+            _between: between,
+            _folder: None,
+        };
         contender.address()?;
         Ok(Some(contender))
     }
@@ -220,6 +291,7 @@ pub fn play(role: &str) -> ExitCode {
             println!("ready");
             rings::run(&rings);
         }
+        ("router", [(_, a), (_, b)]) => run_router([tap(a), tap(b)], threads),
         (_, [("tap", a), ("tap", b)]) => run_switch([tap(a), tap(b)], threads, wait),
         (_, [("tap", a), (_, b)]) => {
             let ports = [AnyPort::Tap(tap(a)), AnyPort::Packet(packet(b, OUTER[1]))];
@@ -257,6 +329,34 @@ fn run_switch<P: Port>(ports: [P; 2], workers: usize, wait: Wait) {
     for (name, port) in ["a", "b"].into_iter().zip(ports) {
         handle.add(PortConfig::named(name), port).expect("a port is added");
     }
+    println!("ready");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A router between two bridges with a port each.
+fn run_router(taps: [Tap; 2], workers: usize) {
+    let config = SwitchConfig { workers, ..SwitchConfig::default() };
+    let mut handle = switch::start::<AnyPort>(&config).expect("a switch starts");
+    let mut configs = Vec::new();
+    for (number, tap) in taps.into_iter().enumerate() {
+        let bridge = BridgeId::new(number);
+        let named = |name: &str| PortConfig { bridge, ..PortConfig::named(name) };
+        handle.add(named(&format!("host {number}")), tap.into()).expect("a port is added");
+        let own = format!("{}/31", ROUTERS[number]).parse().expect("an address and its link");
+        let mac = if number == 0 { ROUTER } else { [2, 0, 0, 0, 0xee, 1] };
+        let link = Link::new(LinkAddress(mac), vec![own]);
+        let leg = Leg::new(vec![own], 1500);
+        configs.push(LegConfig {
+            port: named(&format!("leg {number}")),
+            link,
+            leg,
+            advertise: None,
+        });
+    }
+    let mut legs = Legs::start(&handle).expect("a slow path starts");
+    legs.apply(&mut handle, configs, &[]).expect("two legs");
     println!("ready");
     loop {
         std::thread::park();

@@ -6,6 +6,7 @@
 //! cargo bench -p uswitch-benches --bench tap -- --quick      one short round
 //! cargo bench -p uswitch-benches --bench tap -- --rounds 21 --only "sleep|kernel" --small
 //! cargo bench -p uswitch-benches --bench tap -- --only "switch, 2 workers, sleep|rings|packet"
+//! cargo bench -p uswitch-benches --bench tap -- --only "IP|router"
 //! ```
 //!
 //! A contender is idle, or stopped if it polls, while another is measured. A ratio is the median
@@ -87,7 +88,7 @@ fn number(argument: Option<String>) -> usize {
 fn contenders(options: &Options) -> io::Result<Vec<Contender>> {
     const TAPS: [Plug; 2] = [Plug::Tap; 2];
     type Start = fn(&'static str) -> io::Result<Option<Contender>>;
-    let all: [(&str, Start); 15] = [
+    let all: [(&str, Start); 18] = [
         ("bare, 2 threads, sleep", |name| Contender::bare(name, Loop::Pair, Wait::Sleep)),
         ("switch, 2 workers, sleep", |name| Contender::switch(name, 2, Wait::Sleep, TAPS)),
         ("bare, 1 thread, sleep", |name| Contender::bare(name, Loop::Single, Wait::Sleep)),
@@ -106,7 +107,10 @@ fn contenders(options: &Options) -> io::Result<Vec<Contender>> {
         ("mixed, packet to TAP", |name| {
             Contender::switch(name, 2, Wait::Sleep, [Plug::Packet, Plug::Tap])
         }),
+        ("switch, IP packets", |name| Contender::switch_packets(name, 2)),
+        ("router, 2 workers, sleep", |name| Contender::router(name, 2)),
         ("kernel bridge", |name| Contender::kernel_bridge(name)),
+        ("kernel router", |name| Contender::kernel_router(name)),
         ("VDE", |name| peers::vde(name)),
         ("Open vSwitch, netdev", |name| peers::open_vswitch(name)),
     ];
@@ -144,7 +148,7 @@ fn run(options: &Options) -> io::Result<()> {
 }
 
 /// The ratios that matter, and what they must be.
-const RATIOS: [Ratio; 20] = {
+const RATIOS: [Ratio; 24] = {
     use measure::Figure::{RoundTrip, Small, Tcp1, Tcp4};
     use table::Goal::{AtLeast, AtMost, Told};
     const PAIR: (&str, &str) = ("switch, 2 workers, sleep", "bare, 2 threads, sleep");
@@ -156,6 +160,8 @@ const RATIOS: [Ratio; 20] = {
     const SLOWER: &str = "switch, 2 workers, sleep|packet, 2 workers, sleep";
     const TO_PACKET: (&str, &str) = ("mixed, TAP to packet", SLOWER);
     const TO_TAP: (&str, &str) = ("mixed, packet to TAP", SLOWER);
+    const ROUTED: (&str, &str) = ("router, 2 workers, sleep", "switch, IP packets");
+    const KERNEL: (&str, &str) = ("router, 2 workers, sleep", "kernel router");
     const OVS: (&str, &str) = ("switch, 2 workers, sleep", "Open vSwitch, netdev");
     [
         Ratio(PAIR, Small, AtLeast(0.95)),
@@ -178,5 +184,9 @@ const RATIOS: [Ratio; 20] = {
         Ratio(TO_PACKET, Small, AtLeast(0.9)),
         Ratio(TO_TAP, Tcp1, AtLeast(0.9)),
         Ratio(TO_TAP, Small, AtLeast(0.9)),
+        Ratio(ROUTED, Tcp1, AtLeast(0.9)),
+        Ratio(ROUTED, Small, AtLeast(0.9)),
+        Ratio(KERNEL, Tcp1, Told),
+        Ratio(KERNEL, Small, Told),
     ]
 };

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::atomic::AtomicU64,
     thread,
     time::{Duration, Instant},
@@ -25,6 +25,9 @@ use crate::contender::{ADDRESSES, Contender, LINK};
 const SMALL: usize = 60;
 /// A type for experiments (IEEE 802-2014, 9.2.3): no host answers it.
 const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
+/// The type of frames that bear packets of IPv4, and a protocol for experiments (RFC 3692).
+const IPV4: [u8; 2] = [8, 0];
+const EXPERIMENT_PROTOCOL: u8 = 253;
 /// Where sinks and echoes listen: in namespaces of their own, so it is free.
 const PORT: u16 = 5201;
 
@@ -130,8 +133,12 @@ fn small(contender: &Contender, trial: &Trial) -> io::Result<(f64, f64, f64)> {
         let mac = host.links()?.expect(LINK)?.mac;
         mac.ok_or_else(|| io::Error::other("a host has an address"))
     };
-    let mut frame = [&address(to)?[..], &address(from)?, &EXPERIMENT].concat();
-    frame.resize(SMALL, 0);
+    let near = address(from)?;
+    let frame = match contender.next_hop {
+        None => [&address(to)?[..], &near, &EXPERIMENT].concat(),
+        Some(next_hop) => [&next_hop[..], &near, &IPV4, &packet()].concat(),
+    };
+    let frame: Vec<u8> = frame.into_iter().chain(std::iter::repeat(0)).take(SMALL).collect();
     let arrived = || Ok::<_, io::Error>(to.links()?.expect(LINK)?.counters.rx_packets);
     let (before, cpu, cpu_all) = (arrived()?, cpu_of(contender)?, cpu_of_all()?);
     let burst = Burst { frame: &frame, duration: trial.duration, bypass_qdisc: false };
@@ -159,6 +166,18 @@ fn round_trip(contender: &Contender, trial: &Trial) -> io::Result<(f64, f64)> {
         let micros = |trips: &mut [Duration], share| quantile(trips, share).as_nanos() as f64 / 1e3;
         Ok((micros(&mut trips, 0.5), micros(&mut trips, 0.99)))
     })
+}
+
+/// A packet from the first host to the second that has no use for it.
+fn packet() -> Vec<u8> {
+    let mut octets =
+        vec![0x45, 0, 0, (SMALL - 14) as u8, 0, 0, 0, 0, 64, EXPERIMENT_PROTOCOL, 0, 0];
+    for address in ADDRESSES {
+        octets.extend(address.parse::<Ipv4Addr>().expect("an address").octets());
+    }
+    let check = uswitch_router::packet::checksum(&octets);
+    octets[10..12].copy_from_slice(&check.to_be_bytes());
+    octets
 }
 
 fn address(host: usize, port: u16) -> SocketAddr {

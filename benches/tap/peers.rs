@@ -73,7 +73,8 @@ fn finish(
     let hosts = [Namespace::new()?, Namespace::new()?];
     let mut links = between.links()?;
     let (_between, _folder) = (Some(between), Some(folder));
-    let contender = Contender { name, hosts, processes, polls: false, _between, _folder };
+    let contender =
+        Contender { name, hosts, processes, polls: false, next_hop: None, _between, _folder };
     for (tap, host) in TAPS.into_iter().zip(&contender.hosts) {
         await_that("its TAP", || Ok(links.get(tap)?.is_some()))?;
         links.move_to(tap, host)?;
