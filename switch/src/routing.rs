@@ -8,8 +8,8 @@
 //! Crossing::enter()  into the other bridge: as any frame           routing/cross.rs
 //! ```
 //!
-//! `cross.rs` is all of it. What cannot be done here goes up to the slow path as it is: to neighbours
-//! whose address is not known yet, for the router itself, to be cut first, or no packet at all.
+//! `cross.rs` is all of it. What cannot be done here goes up to the slow path as it is: what is for
+//! neighbours whose address is not known yet, for the router itself, to be cut first, or no packet.
 
 mod cross;
 mod legs;

@@ -100,8 +100,8 @@ impl Router {
         Verdict::Reply { hop, to, reason: None }
     }
 
-    /// By which way somebody is told something, who said something by this leg. `None`: it cannot be
-    /// a host, or is not reached.
+    /// By which way somebody is told something who said something by this leg. `None`: it cannot
+    /// be a host, or is not reached.
     pub fn way_back(&self, leg: LegId, sender: IpAddr) -> Option<Hop> {
         if is_link_local(sender) {
             return Some(Hop { leg, address: sender });
