@@ -360,9 +360,12 @@ mod tests {
     const HOST: LinkAddress = LinkAddress([2, 0, 0, 0, 0, 9]);
     const LEAD: [u8; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 
-    /// What was said, each as leg, lead, to whom, kind and packet.
+    /// Leg, lead, to whom, kind and packet.
+    type Saying = (u16, Vec<u8>, LinkAddress, u16, Vec<u8>);
+
+    /// What was said.
     #[derive(Default)]
-    struct Said(Vec<(u16, Vec<u8>, LinkAddress, u16, Vec<u8>)>);
+    struct Said(Vec<Saying>);
 
     impl Wire for Said {
         fn send(&mut self, leg: LegId, lead: &[u8], to: LinkAddress, kind: u16, packet: &[u8]) {
@@ -375,9 +378,7 @@ mod tests {
     impl Said {
         /// The packets of this kind on a leg, taken.
         fn take(&mut self, leg: u16, kind: u16) -> Vec<(Vec<u8>, LinkAddress, Vec<u8>)> {
-            let is_it = |said: &mut (u16, Vec<u8>, LinkAddress, u16, Vec<u8>)| {
-                said.0 == leg && said.3 == kind
-            };
+            let is_it = |said: &mut Saying| said.0 == leg && said.3 == kind;
             self.0
                 .extract_if(.., is_it)
                 .map(|(_, lead, to, _, packet)| (lead, to, packet))

@@ -114,7 +114,7 @@ impl Host {
     fn plug_in(&self, outside: &Namespace, folder: &Path, mtu: u32) -> Option<Plugged> {
         let relay = |cable| Relay::start(cable, &self.namespace, &self.device, mtu);
         Some(match self.kind.name {
-            "tap-netdev" => Plugged::Machine { _switch: self.machine(outside, mtu) },
+            "tap-netdev" => Plugged::Machine { _switch: Box::new(self.machine(outside, mtu)) },
             "stream" => {
                 let socket = UnixStream::connect(folder.join("stream")).unwrap();
                 Plugged::Relay { _relay: relay(Cable::Stream(socket)) }
@@ -180,7 +180,7 @@ impl Host {
 /// What holds the other end of a host's port.
 enum Plugged {
     Relay { _relay: Relay },
-    Machine { _switch: Handle<Tap> },
+    Machine { _switch: Box<Handle<Tap>> },
     Program { _program: Running },
 }
 

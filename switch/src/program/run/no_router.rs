@@ -6,7 +6,7 @@ use uswitch::{plug::Plugs, port::any::AnyPort, switch::Handle, topology::Topolog
 
 /// There is none.
 #[derive(Default)]
-pub(in crate::program) struct Router;
+pub(in crate::program) struct Router(());
 
 impl Router {
     pub(in crate::program) fn apply(
