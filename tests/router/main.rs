@@ -2,4 +2,6 @@
 //! and what hosts really say. Needs root.
 
 mod lab;
+mod machine;
+mod program;
 mod traffic;
