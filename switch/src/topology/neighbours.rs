@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use super::{
-    About, Faults, LegSpec, Part, PartOf, Setting,
+    About, Faults, LegSpec, Part, PartOf, PortKind, PortSpec, Setting, Topology,
     fields::parse_mac,
     said::{Said, address, covers, each, is_link_local, one},
 };
@@ -64,10 +64,42 @@ impl fmt::Display for NeighbourSpec {
     }
 }
 
-/// Why there can be no such neighbour by this leg. `None`: there can.
-pub fn no_such_neighbour(neighbour: &NeighbourSpec, leg: &LegSpec) -> Option<String> {
+impl Topology {
+    /// The same with a neighbour more, or with another link-layer address of one, for a router
+    /// that runs.
+    ///
+    /// # Errors
+    ///
+    /// Why there cannot be such a neighbour.
+    pub fn with_neighbour(&self, said: NeighbourSpec) -> Result<Topology, Faults> {
+        let mut new = self.clone();
+        let is_it =
+            |other: &NeighbourSpec| (&other.leg, other.address) == (&said.leg, said.address);
+        match new.neighbours.iter().position(is_it) {
+            Some(index) => new.neighbours[index] = said,
+            None => new.neighbours.push(said),
+        }
+        let mut faults = Faults::default();
+        check(&new.neighbours, &new.legs, &new.ports, true, &mut faults);
+        faults.or(Some(new))
+    }
+}
+
+/// Why there can be no such neighbour by this leg, beside these ports. `None`: there can.
+pub fn no_such_neighbour(
+    neighbour: &NeighbourSpec,
+    leg: &LegSpec,
+    ports: &[PortSpec],
+) -> Option<String> {
     let NeighbourSpec { address, .. } = neighbour;
     let name = &leg.name;
+    let is_tun = |port: &PortSpec| matches!(port.kind, PortKind::Tun(_)) && port.bridge == *name;
+    if ports.iter().any(is_tun) {
+        return Some(format!(
+            "leg `{name}` is that of a TUN, whose host has no link-layer address and needs none: \
+             leave the neighbour out"
+        ));
+    }
     if leg.addresses.iter().any(|own| own.address() == *address) {
         return Some(format!("{address} is the router's own address on leg `{name}`"));
     }
@@ -83,6 +115,7 @@ pub fn no_such_neighbour(neighbour: &NeighbourSpec, leg: &LegSpec) -> Option<Str
 pub(super) fn check(
     neighbours: &[NeighbourSpec],
     legs: &[LegSpec],
+    ports: &[PortSpec],
     known: bool,
     faults: &mut Faults,
 ) {
@@ -96,7 +129,7 @@ pub(super) fn check(
             }
             None => {}
             Some(leg) => {
-                if let Some(why) = no_such_neighbour(neighbour, leg) {
+                if let Some(why) = no_such_neighbour(neighbour, leg, ports) {
                     faults.push_about(About::Router(part(number, "address"), None), why);
                 }
             }
@@ -112,5 +145,39 @@ pub(super) fn check(
         let count = neighbours.len();
         faults
             .push(format!("{count} neighbours are too many: {NEIGHBOURS_STATIC_MAX} can be said"));
+    }
+}
+
+#[cfg(all(test, feature = "router"))]
+mod tests {
+    use super::*;
+    use crate::topology::Words;
+
+    #[test]
+    fn neighbours_come_to_links_where_somebody_is_asked_for() {
+        let words = Words {
+            ports: vec!["a".to_owned()],
+            leg: vec!["br=10.0.0.1/24".to_owned()],
+            tun: vec!["tun0=10.9.0.1/24".to_owned()],
+            ..Words::default()
+        };
+        let there = Topology::resolve(&words, &[0]).unwrap();
+        let said = |leg: &str, address: &str, mac: u8| NeighbourSpec {
+            leg: leg.to_owned(),
+            address: address.parse().unwrap(),
+            mac: Mac::new([2, 0, 0, 0, 0, mac]),
+        };
+        let one = there.with_neighbour(said("br", "10.0.0.2", 2)).unwrap();
+        let other = one.with_neighbour(said("br", "10.0.0.2", 3)).unwrap();
+        assert_eq!(other.neighbours, [said("br", "10.0.0.2", 3)]);
+        for (leg, address, sentence) in [
+            ("tun0", "10.9.0.2", "leg `tun0` is that of a TUN"),
+            ("br", "10.0.0.1", "10.0.0.1 is the router's own"),
+            ("br", "10.9.0.2", "10.9.0.2 is not on the link"),
+            ("lan", "10.0.0.2", "there is no leg `lan`"),
+        ] {
+            let told = other.with_neighbour(said(leg, address, 4)).unwrap_err().to_string();
+            assert!(told.contains(sentence), "{leg} {address}: {told}");
+        }
     }
 }

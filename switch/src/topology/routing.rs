@@ -113,7 +113,7 @@ impl Routing {
                 }
             }
         }
-        neighbours::check(&words.neighbours, &legs.specs, legs_known, faults);
+        neighbours::check(&words.neighbours, &legs.specs, ports, legs_known, faults);
         (legs.specs, routes.specs, words.neighbours.clone(), router)
     }
 }
