@@ -200,12 +200,13 @@ fn every_command_of_the_readme_works() {
     let file = lab.path("lab.toml").display().to_string();
     let port = |name| format!("[[port]]\nstream = \"{}\"\n", lab.path(name).display());
     // What is not in the file would go when it is read again.
-    fs::write(&file, port("a") + &port("tap3")).unwrap();
+    let leg = "[[leg]]\nbridge = \"br\"\naddress = [\"10.0.0.1/24\"]\n";
+    fs::write(&file, port("a") + &port("tap3") + leg).unwrap();
     let running = lab.start("lab", &[], &["-c", &file]);
     let mut a = lab.station("a");
     eventually("it is there", || lab.log("lab").contains(": connected"));
     a.put(&frame(BROADCAST, station(1), b"hello"));
-    eventually("it is known", || !lab.done("fdb show").is_empty());
+    eventually("it is known", || lab.done("fdb show").contains(MAC));
     let table = include_str!("../../README.md").lines().skip_while(|line| *line != HEAD).skip(2);
     let rows = table.take_while(|line| line.starts_with('|'));
     let commands = rows.map(|row| row.split('|').nth(2).unwrap().trim().trim_matches('`'));

@@ -1,6 +1,21 @@
 //! What a switch that runs tells of its router.
 
-use crate::lab::Lab;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    os::fd::{AsFd, AsRawFd},
+    time::Duration,
+};
+
+use netlab::{Namespace, Prefix};
+use serde_json::{Value, json};
+use uswitch_tests::running::Running;
+
+use crate::lab::{Lab, eventually};
+
+/// What every host calls its end.
+const TAP: &str = "tap0";
+/// How long one echo is waited for.
+const ECHO: Duration = Duration::from_secs(1);
 
 #[test]
 fn routes_and_legs_of_a_switch_that_runs_are_told() {
@@ -28,4 +43,124 @@ fn routes_and_legs_of_a_switch_that_runs_are_told() {
     // What runs is a file that says the same.
     assert!(lab.done("config").contains("[[leg]]\nbridge = \"br\"\naddress = [\"10.0.0.1/24\"]\n"));
     lab.end("lab", running);
+}
+
+/// A host behind a TAP, number 2 of the network of its leg, which is its way to all others.
+struct Host {
+    namespace: Namespace,
+    port: String,
+    bridge: u8,
+}
+
+impl Host {
+    fn new(bridge: u8) -> Host {
+        let namespace = Namespace::new().unwrap();
+        let (pid, fd) = (std::process::id(), namespace.as_fd().as_raw_fd());
+        let port =
+            format!("--port=tap:{TAP},name=h{bridge},bridge=b{bridge},netns=/proc/{pid}/fd/{fd}");
+        Host { namespace, port, bridge }
+    }
+
+    fn address(&self) -> IpAddr {
+        Ipv4Addr::new(10, self.bridge, 0, 2).into()
+    }
+
+    /// When the switch has made its TAP.
+    fn come_up(&self) {
+        let mut links = self.namespace.links().unwrap();
+        links.set_up(TAP).unwrap();
+        links.add_address(TAP, Prefix::new(self.address(), 24).unwrap()).unwrap();
+        let router = Ipv4Addr::new(10, self.bridge, 0, 1).into();
+        links.add_route(Prefix::ALL_V4, Some(router), None).unwrap();
+    }
+
+    /// Asks for an echo, until one comes: the first may be lost.
+    fn ping(&self, address: IpAddr) {
+        eventually("an echo", || {
+            let trips = netlab::ping(&self.namespace, address, 1, ECHO).unwrap();
+            !trips.is_empty()
+        });
+    }
+}
+
+/// A switch with two bridges, a leg and a host in each.
+fn routed(lab: &Lab, more: &[&str]) -> (Running, [Host; 2]) {
+    let hosts = [1, 2].map(Host::new);
+    let mut words = vec!["--leg", "b1=10.1.0.1/24", "--leg", "b2=10.2.0.1/24"];
+    words.extend(hosts.iter().map(|host| &*host.port));
+    words.extend(more);
+    let running = lab.start("lab", &[], &words);
+    hosts.iter().for_each(Host::come_up);
+    hosts[0].ping(hosts[1].address());
+    (running, hosts)
+}
+
+#[test]
+fn neighbours_of_a_router_that_runs_come_and_go() {
+    let lab = Lab::new();
+    let (running, hosts) = routed(&lab, &[]);
+    let all = lab.json("neigh show -j");
+    let learned = |all: &Value, host: &Host| {
+        let rows = all.as_array().unwrap();
+        rows.iter().find(|row| row["dst"] == host.address().to_string()).cloned()
+    };
+    for (host, leg) in hosts.iter().zip(["b1", "b2"]) {
+        let row = learned(&all, host).unwrap_or_else(|| panic!("{all}"));
+        assert_eq!(row["dev"], leg);
+        let (mac, state) = (row["lladdr"].as_str().unwrap(), row["state"][0].as_str().unwrap());
+        assert_eq!((mac.len(), row["state"].as_array().unwrap().len()), (17, 1));
+        let state_is_known = ["REACHABLE", "STALE", "DELAY", "PROBE"].contains(&state);
+        assert!(state_is_known, "{row}");
+        assert!(lab.done("neigh show").contains(&format!("{} dev {leg} lladdr", host.address())));
+    }
+    assert_eq!(learned(&lab.json("neigh show dev b2 -j"), &hosts[0]), None);
+    // Link-local ones may be among them.
+    assert!(lab.json("neigh flush dev b2 -j")["flushed"].as_u64() >= Some(1));
+    // Said wrongly, nobody is there; said no more, it is asked for again.
+    let there = hosts[1].address();
+    lab.done(&format!("neigh add {there} lladdr 02:00:00:00:00:99 dev b2"));
+    let expected = json!({"dst": there.to_string(), "dev": "b2", "state": ["PERMANENT"],
+                          "lladdr": "02:00:00:00:00:99"});
+    assert!(lab.json("neigh flush -j")["flushed"].as_u64() >= Some(1));
+    assert_eq!(learned(&lab.json("neigh show dev b2 -j"), &hosts[1]), Some(expected));
+    let file = lab.done("config");
+    assert!(file.contains("[[neighbour]]") && file.contains("02:00:00:00:00:99"), "{file}");
+    lab.done(&format!("neigh del {there} dev b2"));
+    assert!(!lab.done("config").contains("[[neighbour]]"));
+    hosts[0].ping(there);
+    for (words, code, sentence) in [
+        ("neigh add 10.2.0.9 lladdr 02:00:00:00:00:09 dev b3", 1, "there is no leg `b3`; did you"),
+        ("neigh add 10.1.0.9 lladdr 02:00:00:00:00:09 dev b2", 1, "is not on the link of leg `b2`"),
+        ("neigh add 10.2.0.1 lladdr 02:00:00:00:00:09 dev b2", 1, "is the router's own address"),
+        ("neigh add 10.2.0.9 dev b2", 2, "`lladdr MAC` is missing"),
+        ("neigh add 10.2.0 lladdr 02:00:00:00:00:09 dev b2", 2, "`10.2.0` is no address"),
+        ("neigh del 10.2.0.9", 1, "10.2.0.9 is not known"),
+        ("neigh show leg b2", 2, "`leg b2` is not `dev LEG`"),
+        ("neigh flush dev b4", 1, "there is no leg `b4`"),
+    ] {
+        refused(&lab, words, code, sentence);
+    }
+    lab.end("lab", running);
+}
+
+#[test]
+fn without_a_router_there_are_no_neighbours() {
+    let lab = Lab::new();
+    let running = lab.start("lab", &["a"], &[]);
+    for words in [
+        "neigh show",
+        "neigh add 10.0.0.2 lladdr 02:00:00:00:00:02 dev br",
+        "neigh del 10.0.0.2",
+        "neigh flush",
+    ] {
+        refused(&lab, words, 1, "this switch has no router: it was given no leg");
+    }
+    lab.end("lab", running);
+}
+
+#[track_caller]
+fn refused(lab: &Lab, words: &str, code: i32, sentence: &str) {
+    let (found, _, err) = lab.run(words);
+    assert_eq!(found, code, "{words}: {err}");
+    assert!(err.contains(sentence), "{words}: {err}");
 }

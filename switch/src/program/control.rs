@@ -33,11 +33,16 @@
 //! | `fdb.add` | `mac`, `port` | `entries`: it, static from now on |
 //! | `fdb.del` | `mac`, `port` | `entries`: what was forgotten, learned or static |
 //! | `fdb.flush` | `port` | `flushed`: how many were forgotten of those that were learned |
+//! | `neigh.show` | `leg`, `from` | `neighbours`, perhaps `next` |
+//! | `neigh.add` | `address`, `mac`, `leg` | `neighbours`: it, as it is from now on |
+//! | `neigh.del` | `address`, `leg` | `neighbours`: what was forgotten, learned or said |
+//! | `neigh.flush` | `leg` | `flushed`: how many were forgotten of those that were learned |
 //! | `explain` | `from`, a port, `frame` in hex, `gso` | `frame`, `steps`, `verdict`, `egress` |
 //! | `capture` | `ports`, `drops`, `snaplen`, `filter` | nothing; then pcapng |
 //! | `monitor` | `what`: `all`, `port`, `fdb` | nothing; from then on events come, too |
 //!
-//! All but `spec`, `mac` and the `port` of `port.del` and `fdb.add` may be left out. Who finds
+//! All but `spec`, `mac`, `address`, the `port` of `port.del` and `fdb.add` and the `leg` of
+//! `neigh.add` may be left out. Who finds
 //! `next` in an answer asks again with that as `from`: an answer has about 64 KiB. What changes
 //! meanwhile is seen before or after, or not at all. An event is
 //! `{"v":1,"event":KIND,"time":SECONDS,"text":SENTENCE}` with `port`, `ports` or `mac` where it is
@@ -89,8 +94,9 @@ use uswitch::{
 
 pub(crate) use self::{
     answer::{
-        ConfigPage, Counters, Counts, FdbPage, FdbRow, Flushed, HopRow, LegPage, LegRow, PortPage,
-        PortRow, RoutePage, RouteRow, Show, Steered, Told, statics,
+        ConfigPage, Counters, Counts, FdbPage, FdbRow, Flushed, HopRow, LegPage, LegRow,
+        NeighbourPage, NeighbourRow, PortPage, PortRow, RoutePage, RouteRow, Show, Steered, Told,
+        statics,
     },
     applied::Applied,
     capture::Captures,

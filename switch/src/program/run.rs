@@ -3,10 +3,10 @@
 mod doors;
 mod reload;
 #[cfg(feature = "router")]
-mod router;
+pub(crate) mod router;
 #[cfg(not(feature = "router"))]
 #[path = "run/no_router.rs"]
-mod router;
+pub(crate) mod router;
 
 use std::{
     fs::File,
@@ -296,7 +296,8 @@ impl Running<'_> {
         let config = self.options.control.as_ref();
         let mut steered = Steered {
             name: config.map_or(NAME_DEFAULT, |config| &config.name),
-            topology: &self.topology,
+            topology: &mut self.topology,
+            router: &mut self.router,
             plugs: &mut self.plugs,
             handle: &mut self.handle,
             started: self.started,

@@ -3,6 +3,7 @@
 //! flags are those of bridge(8) and ip(8).
 
 mod line;
+mod neighbours;
 mod reload;
 mod routing;
 mod show;

@@ -3,6 +3,7 @@
 
 mod config;
 mod explain;
+mod neighbours;
 mod routing;
 mod set;
 mod statics;
@@ -26,13 +27,14 @@ use uswitch::{
 
 pub(crate) use self::{
     config::{ConfigPage, statics},
+    neighbours::{NeighbourPage, NeighbourRow},
     routing::{HopRow, LegPage, LegRow, RoutePage, RouteRow},
 };
 use super::{
     Captures, Event, PAGE_OCTETS,
     request::{Answer, Request},
 };
-use crate::program::open;
+use crate::program::{open, run::router::Router};
 
 /// The answer to `show`.
 #[derive(Debug, Deserialize, Serialize)]
@@ -138,7 +140,8 @@ pub(crate) struct Flushed {
 pub(crate) struct Steered<'a> {
     pub(crate) name: &'a str,
     /// What it was told to be.
-    pub(crate) topology: &'a Topology,
+    pub(crate) topology: &'a mut Topology,
+    pub(crate) router: &'a mut Router,
     pub(crate) plugs: &'a mut Plugs,
     pub(crate) handle: &'a mut Handle<AnyPort>,
     pub(crate) started: Instant,
@@ -165,6 +168,10 @@ impl Steered<'_> {
             Request::RouteShow { from } => json(&self.routes(*from)),
             Request::RouteGet { address } => json(&self.route(address)?),
             Request::LegShow {} => json(&self.legs()),
+            Request::NeighShow { leg, from } => json(&self.neighbours(leg.as_deref(), *from)?),
+            Request::NeighAdd { address, mac, leg } => json(&self.neigh_add(address, mac, leg)?),
+            Request::NeighDel { address, leg } => json(&self.neigh_del(address, leg.as_deref())?),
+            Request::NeighFlush { leg } => json(&self.neigh_flush(leg.as_deref())?),
             Request::Reload {} => Err("the control loop answers this itself".to_owned()),
             Request::FdbShow { port, from } => json(&self.fdb(port.as_deref(), *from)?),
             Request::FdbGet { mac } => json(&self.find(mac)?),
@@ -269,7 +276,7 @@ impl Steered<'_> {
 
     /// Opens a port and plugs it in, with the defaults that the others have.
     fn add(&mut self, spec: &str) -> Result<Told, String> {
-        let Topology { defaults, switch, .. } = self.topology;
+        let Topology { defaults, switch, .. } = &*self.topology;
         let words = Words {
             port: vec![spec.to_owned()],
             mtu: defaults.mtu.map(|mtu| mtu.to_string()),

@@ -1,6 +1,8 @@
 //! What can be asked on the control socket, and the lines in which it is asked and answered: the
 //! same types on both sides.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -73,6 +75,42 @@ pub(crate) enum Request {
     /// Where the router has its feet.
     #[serde(rename = "leg.show")]
     LegShow {},
+    /// Where the router's neighbours are: on a leg, or on all.
+    #[serde(rename = "neigh.show")]
+    NeighShow {
+        /// The name of a leg.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leg: Option<String>,
+        /// Where the answer before has ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<(usize, IpAddr)>,
+    },
+    /// A neighbour is there, and is not asked for.
+    #[serde(rename = "neigh.add")]
+    NeighAdd {
+        /// Its address.
+        address: String,
+        /// Its link-layer address.
+        mac: String,
+        /// The name of the leg by which it is reached.
+        leg: String,
+    },
+    /// Forgets a neighbour, learned or said.
+    #[serde(rename = "neigh.del")]
+    NeighDel {
+        /// Its address.
+        address: String,
+        /// The name of the leg by which it is reached.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leg: Option<String>,
+    },
+    /// Forgets the neighbours that were learned: on a leg, or everywhere.
+    #[serde(rename = "neigh.flush")]
+    NeighFlush {
+        /// The name of a leg.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leg: Option<String>,
+    },
     /// Reads its file again and does what differs.
     #[serde(rename = "reload")]
     Reload {},
@@ -300,6 +338,15 @@ mod tests {
             Request::RouteShow { from: 7 },
             Request::RouteGet { address: "10.0.0.1".to_owned() },
             Request::LegShow {},
+            Request::NeighShow { leg: None, from: None },
+            Request::NeighShow { leg: port.clone(), from: Some((1, [10, 0, 0, 2].into())) },
+            Request::NeighAdd {
+                address: "10.0.0.2".to_owned(),
+                mac: mac.clone(),
+                leg: "br".to_owned(),
+            },
+            Request::NeighDel { address: "fe80::1".to_owned(), leg: None },
+            Request::NeighFlush { leg: port.clone() },
             Request::FdbShow { port: port.clone(), from: 1 << 40 },
             Request::FdbGet { mac: mac.clone() },
             Request::FdbAdd { mac: mac.clone(), port: "tap0".to_owned() },

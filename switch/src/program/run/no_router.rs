@@ -1,12 +1,25 @@
 //! A switch that was built without a router: no topology of it has a leg.
 
-use std::fmt::Display;
+use std::{fmt::Display, net::IpAddr};
 
-use uswitch::{plug::Plugs, port::any::AnyPort, switch::Handle, topology::Topology};
+use uswitch::{
+    plug::Plugs,
+    port::any::AnyPort,
+    switch::Handle,
+    topology::{NeighbourSpec, Topology},
+};
+
+/// A neighbour, of which there is none.
+pub(crate) struct Neighbour {
+    pub(in crate::program) leg: usize,
+    pub(in crate::program) address: IpAddr,
+    pub(in crate::program) to: Option<String>,
+    pub(in crate::program) state: &'static str,
+}
 
 /// There is none.
 #[derive(Default)]
-pub(in crate::program) struct Router(());
+pub(crate) struct Router {}
 
 impl Router {
     pub(in crate::program) fn apply(
@@ -16,6 +29,24 @@ impl Router {
         _: &mut Handle<AnyPort>,
     ) -> Result<(), Vec<String>> {
         Ok(())
+    }
+
+    pub(in crate::program) fn neighbours(&self) -> Vec<Neighbour> {
+        Vec::new()
+    }
+
+    pub(in crate::program) fn add_neighbour(
+        &self,
+        _: usize,
+        _: &NeighbourSpec,
+    ) -> Result<(), String> {
+        Err("this build has no router".to_owned())
+    }
+
+    pub(in crate::program) fn remove_neighbour(&self, _: usize, _: IpAddr) {}
+
+    pub(in crate::program) fn flush_neighbours(&self, _: Option<usize>) -> usize {
+        0
     }
 
     pub(in crate::program) fn events(&self) -> [(String, &dyn Display); 0] {

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
+    net::IpAddr,
 };
 
 use uswitch::{
@@ -12,13 +13,13 @@ use uswitch::{
     port::{any::AnyPort, tun::TUN_HOST},
     routing::{LegConfig, Legs, RouteError},
     switch::{Handle, PortConfig},
-    topology::{AdvertiseSpec, LegSpec, PortKind, Preference, Topology, router},
+    topology::{AdvertiseSpec, LegSpec, NeighbourSpec, PortKind, Preference, Topology, router},
 };
 use uswitch_router::{
     advertise::{self, AdvertiseConfig},
     forward::Hop,
     link::{Event, LinkAddress},
-    neighbour::Link,
+    neighbour::{Link, State},
     prefix::Prefix,
     route::LegId,
     tables::is_link_local,
@@ -27,9 +28,30 @@ use uswitch_router::{
 /// What the names of legs' ports begin with: no port of another kind has such a name.
 const PORT_PREFIX: &str = "leg:";
 
+/// A neighbour, as it is told.
+pub(crate) struct Neighbour {
+    /// The number of the leg.
+    pub(in crate::program) leg: usize,
+    pub(in crate::program) address: IpAddr,
+    pub(in crate::program) to: Option<String>,
+    /// By iproute2's word.
+    pub(in crate::program) state: &'static str,
+}
+
+impl Neighbour {
+    fn of(known: &uswitch_router::neighbour::Neighbour) -> Neighbour {
+        Neighbour {
+            leg: known.hop.leg.index(),
+            address: known.hop.address,
+            to: known.to.map(|to| to.to_string()),
+            state: known.state.name(),
+        }
+    }
+}
+
 /// The router, from the first leg on.
 #[derive(Default)]
-pub(in crate::program) struct Router {
+pub(crate) struct Router {
     legs: Option<Legs>,
     /// The addresses that were made up, by the names of their legs: hosts know them.
     made_up: HashMap<String, Mac>,
@@ -76,6 +98,7 @@ impl Router {
             added.err().map(|why| format!("neighbour {}: {why}", said.address))
         });
         let wrong: Vec<_> = wrong.collect();
+        unsay(legs, topology);
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
@@ -97,9 +120,41 @@ impl Router {
         }
     }
 
-    /// The legs, if there were ever any.
-    pub(in crate::program) fn legs(&self) -> Option<&Legs> {
-        self.legs.as_ref()
+    /// All neighbours, by leg and address.
+    pub(in crate::program) fn neighbours(&self) -> Vec<Neighbour> {
+        let known = self.legs.as_ref().and_then(Legs::neighbours).unwrap_or_default();
+        let mut all: Vec<_> = known.iter().map(Neighbour::of).collect();
+        all.sort_by_key(|known| (known.leg, known.address));
+        all
+    }
+
+    /// Enters a neighbour that a person said.
+    ///
+    /// # Errors
+    ///
+    /// Why there can be no such neighbour.
+    pub(in crate::program) fn add_neighbour(
+        &self,
+        leg: usize,
+        said: &NeighbourSpec,
+    ) -> Result<(), String> {
+        let hop = Hop { leg: LegId(leg as u16), address: said.address };
+        let Some(legs) = &self.legs else { return Err("there is no router".to_owned()) };
+        legs.add_neighbour(hop, LinkAddress(said.mac.octets())).map_err(|why| why.to_string())
+    }
+
+    /// Forgets a neighbour, learned or said.
+    pub(in crate::program) fn remove_neighbour(&self, leg: usize, address: IpAddr) {
+        let hop = Hop { leg: LegId(leg as u16), address };
+        if let Some(legs) = &self.legs {
+            legs.remove_neighbour(hop);
+        }
+    }
+
+    /// Forgets what was learned on a leg, or on all; how many those were.
+    pub(in crate::program) fn flush_neighbours(&self, leg: Option<usize>) -> usize {
+        let leg = leg.map(|leg| LegId(leg as u16));
+        self.legs.as_ref().map_or(0, |legs| legs.flush_neighbours(leg))
     }
 
     /// What happened on the links since the last call, with the leg's name.
@@ -147,6 +202,18 @@ fn advertised(said: &AdvertiseSpec, leg: &LegSpec) -> AdvertiseConfig {
         dns: said.rdnss.clone(),
         search: said.dnssl.clone(),
         ..AdvertiseConfig::every(seconds(said.interval))
+    }
+}
+
+/// Forgets the neighbours that were said once, and are not any more.
+fn unsay(legs: &Legs, topology: &Topology) {
+    for known in legs.neighbours().unwrap_or_default() {
+        let name = topology.legs.get(known.hop.leg.index()).map(|leg| &leg.name);
+        let is_it =
+            |said: &NeighbourSpec| Some(&said.leg) == name && said.address == known.hop.address;
+        if known.state == State::Permanent && !topology.neighbours.iter().any(is_it) {
+            legs.remove_neighbour(known.hop);
+        }
     }
 }
 

@@ -6,7 +6,10 @@ use std::net::IpAddr;
 use clap::Subcommand;
 use uswitch::topology::Faults;
 
-use super::{Line, Steer, What, Which};
+use super::{
+    Line, Steer, What, Which,
+    neighbours::{self, NeighCommand},
+};
 use crate::program::control::{HopRow, LegPage, LegRow, Request, RoutePage, RouteRow};
 
 /// The commands about the router.
@@ -16,6 +19,11 @@ pub(crate) enum RouterCommand {
     Route {
         #[command(subcommand)]
         what: RouteCommand,
+    },
+    /// The neighbours of the router of a switch that runs
+    Neigh {
+        #[command(subcommand)]
+        what: NeighCommand,
     },
     /// Where the router of a switch that runs has its feet
     Leg {
@@ -52,10 +60,11 @@ pub(super) enum Ask {
     Routes,
     Route(IpAddr),
     Legs,
+    Neighbours(neighbours::Ask),
 }
 
 impl Steer {
-    /// `uswitch route ...` and `uswitch leg ...`
+    /// `uswitch route ...`, `uswitch neigh ...` and `uswitch leg ...`
     ///
     /// # Errors
     ///
@@ -71,6 +80,10 @@ impl Steer {
                     ))
                 })?;
                 (which, Ask::Route(address))
+            }
+            RouterCommand::Neigh { what } => {
+                let (which, ask) = neighbours::read(what)?;
+                (which, Ask::Neighbours(ask))
             }
             RouterCommand::Leg { what: LegCommand::Show(which) } => (which, Ask::Legs),
         };
@@ -88,6 +101,7 @@ impl Line {
                 let page: RoutePage = self.ask(&Request::RouteGet { address })?;
                 Ok(routes(&page.routes, json))
             }
+            Ask::Neighbours(ask) => self.neighbours(ask, json),
             Ask::Legs => {
                 let LegPage { legs } = self.ask(&Request::LegShow {})?;
                 Ok(self::legs(&legs, json))

@@ -93,7 +93,7 @@ impl Steered<'_> {
     /// The routes from the one with this number on; those of links come first.
     pub(super) fn routes(&self, from: usize) -> RoutePage {
         let (mut page, mut octets) = (RoutePage::default(), 0);
-        for (index, row) in rows(self.topology).enumerate().skip(from) {
+        for (index, row) in rows(&*self.topology).enumerate().skip(from) {
             if octets >= PAGE_OCTETS {
                 page.next = Some(index);
                 break;
