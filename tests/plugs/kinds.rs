@@ -37,7 +37,7 @@ fn programs_get_an_object_a_line_with_every_option() {
         let names = options.iter().map(|option| option["name"].as_str().unwrap());
         let names: BTreeSet<_> = names.collect();
         let own = kind.options.iter().map(|setting| setting.name);
-        assert_eq!(names, own.chain(["mtu", "name", "netns", "quota"]).collect());
+        assert_eq!(names, own.chain(["bridge", "mtu", "name", "netns", "quota"]).collect());
         assert!(options.iter().all(|option| option["many"].is_boolean()), "{line}");
     }
 }
