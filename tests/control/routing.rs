@@ -144,7 +144,65 @@ fn neighbours_of_a_router_that_runs_come_and_go() {
 }
 
 #[test]
-fn without_a_router_there_are_no_neighbours() {
+fn routes_of_a_router_that_runs_come_and_go() {
+    let lab = Lab::new();
+    let (running, [a, b]) = routed(&lab, &[]);
+    // An address of the other host that is on no link of the router.
+    let beyond = IpAddr::from([192, 0, 2, 7]);
+    b.namespace.links().unwrap().add_address(TAP, Prefix::new(beyond, 32).unwrap()).unwrap();
+    lab.done("route add 192.0.2.0/24,via=10.2.0.2");
+    a.ping(beyond);
+    assert_eq!(lab.done("route get 192.0.2.7"), "192.0.2.7 via 10.2.0.2 dev b2\n");
+    let file = lab.done("config");
+    assert!(file.contains("[[route]]") && file.contains("192.0.2.0/24"), "{file}");
+    assert_eq!(lab.json("route add 192.0.2.0/24,metric=7,blackhole -j")[0]["metric"], 7);
+    for (words, code, sentence) in [
+        ("route add 192.0.2.0/24,via=10.2.0.3", 1, "there are two routes to 192.0.2.0/24"),
+        ("route add 10.8.0.0/16,via=10.3.0.3", 1, "is on no link of the router"),
+        ("route add 10.8.0.0/16,leg=b3", 1, "there is no leg `b3`; did you mean"),
+        ("route add 10.8.0.1/16,leg=b1", 2, "has bits set behind its length"),
+        ("route del 10.8.0.0/16", 1, "there is no route to 10.8.0.0/16"),
+        ("route del 192.0.2.0/24", 1, "say metric=N"),
+        ("route del 192.0.2.0/24,via=10.2.0.2", 2, "is not metric=N"),
+    ] {
+        refused(&lab, words, code, sentence);
+    }
+    let gone = lab.json("route del 192.0.2.0/24,metric=0 -j");
+    assert_eq!(gone[0]["gateway"], "10.2.0.2");
+    let told = lab.done("route get 192.0.2.7");
+    assert_eq!(told, "blackhole 192.0.2.7\n");
+    lab.done("route del 192.0.2.0/24");
+    assert!(!lab.done("config").contains("[[route]]"));
+    refused(&lab, "route get 192.0.2.7", 1, "there is no route to 192.0.2.7");
+    // Those that are left are routed as before.
+    a.ping(b.address());
+    lab.end("lab", running);
+}
+
+#[test]
+fn reload_makes_routes_and_neighbours_those_of_the_file() {
+    let lab = Lab::new();
+    let file = lab.path("lab.toml").display().to_string();
+    let text = format!(
+        "[[port]]\nstream = \"{}\"\n[[leg]]\nbridge = \"br\"\naddress = [\"10.0.0.1/24\"]\n\
+         [[route]]\nto = \"10.8.0.0/16\"\nvia = \"10.0.0.2\"\n",
+        lab.path("a").display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let running = lab.start("lab", &[], &["-c", &file]);
+    let before = lab.done("route show");
+    lab.done("route add 10.9.0.0/16,via=10.0.0.3");
+    lab.done("route del 10.8.0.0/16");
+    lab.done("neigh add 10.0.0.3 lladdr 02:00:00:00:00:03 dev br");
+    assert_ne!(lab.done("route show"), before);
+    lab.done("reload");
+    assert_eq!(lab.done("route show"), before);
+    assert_eq!(lab.done("neigh show"), "");
+    lab.end("lab", running);
+}
+
+#[test]
+fn without_a_router_there_are_no_neighbours_and_no_routes() {
     let lab = Lab::new();
     let running = lab.start("lab", &["a"], &[]);
     for words in [
@@ -152,6 +210,8 @@ fn without_a_router_there_are_no_neighbours() {
         "neigh add 10.0.0.2 lladdr 02:00:00:00:00:02 dev br",
         "neigh del 10.0.0.2",
         "neigh flush",
+        "route add 192.0.2.0/24,blackhole",
+        "route del 192.0.2.0/24",
     ] {
         refused(&lab, words, 1, "this switch has no router: it was given no leg");
     }

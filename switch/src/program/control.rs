@@ -33,6 +33,8 @@
 //! | `fdb.add` | `mac`, `port` | `entries`: it, static from now on |
 //! | `fdb.del` | `mac`, `port` | `entries`: what was forgotten, learned or static |
 //! | `fdb.flush` | `port` | `flushed`: how many were forgotten of those that were learned |
+//! | `route.add` | `spec`, as behind `--route` | `routes`: it |
+//! | `route.del` | `spec`: a network, perhaps `,metric=N` | `routes`: what was deleted |
 //! | `neigh.show` | `leg`, `from` | `neighbours`, perhaps `next` |
 //! | `neigh.add` | `address`, `mac`, `leg` | `neighbours`: it, as it is from now on |
 //! | `neigh.del` | `address`, `leg` | `neighbours`: what was forgotten, learned or said |

@@ -167,6 +167,8 @@ impl Steered<'_> {
             Request::Config { from } => json(&self.config(*from)),
             Request::RouteShow { from } => json(&self.routes(*from)),
             Request::RouteGet { address } => json(&self.route(address)?),
+            Request::RouteAdd { spec } => json(&self.add_route(spec)?),
+            Request::RouteDel { spec } => json(&self.del_route(spec)?),
             Request::LegShow {} => json(&self.legs()),
             Request::NeighShow { leg, from } => json(&self.neighbours(leg.as_deref(), *from)?),
             Request::NeighAdd { address, mac, leg } => json(&self.neigh_add(address, mac, leg)?),

@@ -72,6 +72,18 @@ pub(crate) enum Request {
         /// The address.
         address: String,
     },
+    /// A route more.
+    #[serde(rename = "route.add")]
+    RouteAdd {
+        /// As behind `--route`.
+        spec: String,
+    },
+    /// A route less, of those that were said.
+    #[serde(rename = "route.del")]
+    RouteDel {
+        /// For whom it is, and perhaps `,metric=N`.
+        spec: String,
+    },
     /// Where the router has its feet.
     #[serde(rename = "leg.show")]
     LegShow {},
@@ -337,6 +349,8 @@ mod tests {
             Request::Reload {},
             Request::RouteShow { from: 7 },
             Request::RouteGet { address: "10.0.0.1".to_owned() },
+            Request::RouteAdd { spec: "default,via=10.0.0.2".to_owned() },
+            Request::RouteDel { spec: "default".to_owned() },
             Request::LegShow {},
             Request::NeighShow { leg: None, from: None },
             Request::NeighShow { leg: port.clone(), from: Some((1, [10, 0, 0, 2].into())) },

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use clap::Subcommand;
-use uswitch::topology::Faults;
+use uswitch::topology::{Faults, RouteChoice, RouteSpec};
 
 use super::{
     Line, Steer, What, Which,
@@ -45,6 +45,25 @@ pub(crate) enum RouteCommand {
         #[command(flatten)]
         which: Which,
     },
+    /// Add a route, as `--route` does at the start
+    ///
+    /// It holds until it is deleted, or the file is read again and has it not.
+    Add {
+        /// As behind `--route`: `10.8.0.0/16,via=10.0.0.2`
+        #[arg(value_name = "SPEC")]
+        spec: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Delete a route, of those that were said
+    Del {
+        /// For whom it is: `10.8.0.0/16`, `default`, `default6`; if there are several, with
+        /// `,metric=N`
+        #[arg(value_name = "SPEC")]
+        spec: String,
+        #[command(flatten)]
+        which: Which,
+    },
 }
 
 /// `uswitch leg ...`
@@ -59,6 +78,8 @@ pub(crate) enum LegCommand {
 pub(super) enum Ask {
     Routes,
     Route(IpAddr),
+    Add(String),
+    Del(String),
     Legs,
     Neighbours(neighbours::Ask),
 }
@@ -81,6 +102,15 @@ impl Steer {
                 })?;
                 (which, Ask::Route(address))
             }
+            // The switch reads it again: it knows what else there is.
+            RouterCommand::Route { what: RouteCommand::Add { spec, which } } => {
+                check(&spec, spec.parse::<RouteSpec>())?;
+                (which, Ask::Add(spec))
+            }
+            RouterCommand::Route { what: RouteCommand::Del { spec, which } } => {
+                check(&spec, spec.parse::<RouteChoice>())?;
+                (which, Ask::Del(spec))
+            }
             RouterCommand::Neigh { what } => {
                 let (which, ask) = neighbours::read(what)?;
                 (which, Ask::Neighbours(ask))
@@ -89,6 +119,13 @@ impl Steer {
         };
         Ok(Steer { which, what: What::Router(ask) })
     }
+}
+
+/// What is wrong with a spec alone, by the spec.
+fn check<T>(spec: &str, read: Result<T, Faults>) -> Result<(), Faults> {
+    let mut faults = Faults::default();
+    let read = faults.note(&format!("`{}`", spec.escape_debug()), read);
+    faults.or(read.map(|_| ()))
 }
 
 impl Line {
@@ -100,6 +137,14 @@ impl Line {
                 let address = address.to_string();
                 let page: RoutePage = self.ask(&Request::RouteGet { address })?;
                 Ok(routes(&page.routes, json))
+            }
+            Ask::Add(spec) => {
+                let page: RoutePage = self.ask(&Request::RouteAdd { spec: spec.clone() })?;
+                Ok(if json { routes(&page.routes, true) } else { String::new() })
+            }
+            Ask::Del(spec) => {
+                let page: RoutePage = self.ask(&Request::RouteDel { spec: spec.clone() })?;
+                Ok(if json { routes(&page.routes, true) } else { String::new() })
             }
             Ask::Neighbours(ask) => self.neighbours(ask, json),
             Ask::Legs => {

@@ -1,14 +1,15 @@
-//! `route.show`, `route.get` and `leg.show`: what the router goes by, with the keys of iproute2.
-//! All of it follows from the topology that runs.
+//! `route.show`, `route.get`, `route.add`, `route.del` and `leg.show`: what the router goes by,
+//! with the keys of iproute2. All of it follows from the topology that runs.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use uswitch::topology::{
-    Found, HopSpec, LEG_MTU_DEFAULT, LegSpec, ReversePath, RouteKind, RouteSpec, Topology,
+    Found, HopSpec, LEG_MTU_DEFAULT, LegSpec, ReversePath, RouteChoice, RouteKind, RouteSpec,
+    Topology,
 };
 
-use super::{PAGE_OCTETS, Steered, json};
+use super::{PAGE_OCTETS, Steered, json, lines, neighbours::NO_ROUTER};
 
 /// A route, by the keys of `ip -j route`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -50,7 +51,7 @@ pub(crate) struct HopRow {
     pub(crate) flags: Vec<String>,
 }
 
-/// The answer to `route.show` and `route.get`.
+/// The answer to `route.show`, `route.get`, `route.add` and `route.del`.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct RoutePage {
     pub(crate) routes: Vec<RouteRow>,
@@ -110,6 +111,34 @@ impl Steered<'_> {
             address.parse().map_err(|_| format!("`{}` is no address", address.escape_debug()))?;
         let found = self.topology.lookup(address).map_err(|faults| super::lines(&faults))?;
         Ok(RoutePage { routes: vec![found_row(address, found)?], next: None })
+    }
+
+    /// A route more.
+    pub(super) fn add_route(&mut self, spec: &str) -> Result<RoutePage, String> {
+        let route: RouteSpec = spec.parse().map_err(|faults| lines(&faults))?;
+        if self.topology.legs.is_empty() {
+            return Err(NO_ROUTER.to_owned());
+        }
+        let new = self.topology.with_route(route.clone()).map_err(|faults| lines(&faults))?;
+        self.reroute(new, &route)
+    }
+
+    /// A route less.
+    pub(super) fn del_route(&mut self, spec: &str) -> Result<RoutePage, String> {
+        let choice: RouteChoice = spec.parse().map_err(|faults| lines(&faults))?;
+        if self.topology.legs.is_empty() {
+            return Err(NO_ROUTER.to_owned());
+        }
+        let (new, gone) = self.topology.without_route(&choice)?;
+        self.reroute(new, &gone)
+    }
+
+    /// From now on it is this topology by which packets are routed. Tells the route that differs.
+    fn reroute(&mut self, new: Topology, differs: &RouteSpec) -> Result<RoutePage, String> {
+        let applied = self.router.apply(&new, self.plugs, self.handle);
+        applied.map_err(|sentences| sentences.join("\n"))?;
+        *self.topology = new;
+        Ok(RoutePage { routes: vec![route_row(differs, &self.topology.legs)], next: None })
     }
 
     /// The legs.
