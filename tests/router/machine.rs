@@ -24,11 +24,17 @@ pub fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
 }
 
-/// What is sent to this address arrives.
-pub fn transfer(from: &Namespace, to: &Namespace, address: IpAddr) {
+/// What is sent to this address by TCP arrives.
+pub fn transfer_stream(from: &Namespace, to: &Namespace, address: IpAddr) {
     let address = SocketAddr::new(address, 0);
     let tcp = transfer_tcp(from, to, address, TCP_OCTETS, 1, &NEVER).unwrap();
     assert!(tcp.is_sound(), "{tcp:?}");
+}
+
+/// The same, and by UDP.
+pub fn transfer(from: &Namespace, to: &Namespace, address: IpAddr) {
+    transfer_stream(from, to, address);
+    let address = SocketAddr::new(address, 0);
     let udp = transfer_udp(from, to, address, UDP_OCTETS, 2, &NEVER).unwrap();
     assert!(udp.is_sound(), "{udp:?}");
 }
