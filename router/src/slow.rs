@@ -25,6 +25,8 @@ use crate::{
     stats::Reason,
     tables::Tables,
 };
+pub use held::LEAD_MAX;
+
 use held::Held;
 
 /// Packets that the router makes of one: fragments of the largest, on the smallest link of IPv6.
@@ -57,7 +59,7 @@ pub struct Heard<'a> {
     pub from: LinkAddress,
     /// What the payload is: see [`ethertype`].
     pub kind: u16,
-    /// What goes along with it if it goes on: [`LEAD_MAX`](held::LEAD_MAX) octets at the most.
+    /// What goes along with it if it goes on: [`LEAD_MAX`] octets at the most.
     pub lead: &'a [u8],
     /// The payload. It may be written to.
     pub payload: &'a mut [u8],

@@ -29,7 +29,7 @@ impl Plugs {
     ///
     /// # Errors
     ///
-    /// There were more names than [`BRIDGES_MAX`](crate::bridge::BRIDGES_MAX) since the start.
+    /// There were more names than [`BRIDGES_MAX`] since the start.
     pub fn bridge(&mut self, name: &str) -> io::Result<BridgeId> {
         self.bridges.number(name).ok_or_else(|| {
             let text = format!(
