@@ -1,7 +1,10 @@
 //! The router between real hosts: bridges of one switch, hosts in namespaces behind their TAPs,
 //! and what hosts really say. Needs root.
 
+mod cases;
 mod chain;
+mod differential;
+mod intended;
 mod lab;
 mod machine;
 mod program;
