@@ -20,7 +20,8 @@ const ECHO: Duration = Duration::from_secs(1);
 #[test]
 fn routes_and_legs_of_a_switch_that_runs_are_told() {
     let lab = Lab::new();
-    let options = ["--leg", "br=10.0.0.1/24", "--route", "default,via=10.0.0.2"];
+    let options =
+        ["--leg", "br=10.0.0.1/24,mac=02:00:00:00:00:01", "--route", "default,via=10.0.0.2"];
     let running = lab.start("lab", &["a"], &options);
     let told = lab.done("route show");
     let expected = "10.0.0.0/24 dev br proto kernel scope link src 10.0.0.1\n\
@@ -28,7 +29,10 @@ fn routes_and_legs_of_a_switch_that_runs_are_told() {
     assert_eq!(told, expected);
     assert_eq!(lab.done("route get 192.0.2.1"), "192.0.2.1 via 10.0.0.2 dev br\n");
     assert_eq!(lab.done("route get 10.0.0.1"), "local 10.0.0.1\n");
-    assert_eq!(lab.done("leg show"), "br: mtu 1500\n    inet 10.0.0.1/24\n");
+    // Nobody else has its addresses; that takes a moment to find out.
+    let expected = "br: mtu 1500 address 02:00:00:00:00:01\n    inet 10.0.0.1/24\n    \
+                    inet6 fe80::ff:fe00:1/64\n";
+    eventually("all addresses are used", || lab.done("leg show") == expected);
     assert_eq!(lab.json("leg show -j")[0]["addr_info"][0]["local"], "10.0.0.1");
     assert_eq!(lab.json("route show -j")[1]["gateway"], "10.0.0.2");
     for (words, code, sentence) in [

@@ -96,9 +96,9 @@ use uswitch::{
 
 pub(crate) use self::{
     answer::{
-        ConfigPage, Counters, Counts, FdbPage, FdbRow, Flushed, HopRow, LegPage, LegRow,
-        NeighbourPage, NeighbourRow, PortPage, PortRow, RoutePage, RouteRow, Show, Steered, Told,
-        statics,
+        AddressRow, ConfigPage, Counters, Counts, FdbPage, FdbRow, Flushed, HopRow, LegPage,
+        LegRow, NeighbourPage, NeighbourRow, PortPage, PortRow, RoutePage, RouteRow, Show, Steered,
+        Told, statics,
     },
     applied::Applied,
     capture::Captures,

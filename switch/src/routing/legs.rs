@@ -8,7 +8,8 @@ use uswitch_router::{
     advertise::AdvertiseConfig,
     forward::Hop,
     link::{Event, LinkAddress},
-    neighbour::{Link, Neighbour, NeighbourFault, resolved::Resolved},
+    neighbour::{Link, Neighbour, NeighbourFault, Standing, resolved::Resolved},
+    prefix::LegAddress,
     route::{Fault, Leg, LegId, Route},
     slow::Slow,
     stats::Stats,
@@ -185,6 +186,12 @@ impl Legs {
     /// All neighbours. `None`: there is no router yet.
     pub fn neighbours(&self) -> Option<Vec<Neighbour>> {
         self.slow.ask(|slow| slow.neighbours().iter().collect())
+    }
+
+    /// The router's own addresses on its links, and whether they are used. `None`: there is no
+    /// router yet.
+    pub fn own(&self) -> Option<Vec<(LegId, LegAddress, Standing)>> {
+        self.slow.ask(|slow| slow.neighbours().own().collect())
     }
 
     /// Enters a neighbour that stays until it is removed.

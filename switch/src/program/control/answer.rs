@@ -28,7 +28,7 @@ use uswitch::{
 pub(crate) use self::{
     config::{ConfigPage, statics},
     neighbours::{NeighbourPage, NeighbourRow},
-    routing::{HopRow, LegPage, LegRow, RoutePage, RouteRow},
+    routing::{AddressRow, HopRow, LegPage, LegRow, RoutePage, RouteRow},
 };
 use super::{
     Captures, Event, PAGE_OCTETS,

@@ -17,6 +17,16 @@ pub(crate) struct Neighbour {
     pub(in crate::program) state: &'static str,
 }
 
+/// An address of the router, of which there is none.
+pub(crate) struct Own {
+    pub(in crate::program) leg: usize,
+    pub(in crate::program) mac: String,
+    pub(in crate::program) address: IpAddr,
+    pub(in crate::program) prefix_len: u8,
+    pub(in crate::program) tentative: bool,
+    pub(in crate::program) duplicate: bool,
+}
+
 /// There is none.
 #[derive(Default)]
 pub(crate) struct Router {}
@@ -32,6 +42,10 @@ impl Router {
     }
 
     pub(in crate::program) fn neighbours(&self) -> Vec<Neighbour> {
+        Vec::new()
+    }
+
+    pub(in crate::program) fn own(&self) -> Vec<Own> {
         Vec::new()
     }
 

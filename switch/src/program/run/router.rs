@@ -19,7 +19,7 @@ use uswitch_router::{
     advertise::{self, AdvertiseConfig},
     forward::Hop,
     link::{Event, LinkAddress},
-    neighbour::{Link, State},
+    neighbour::{Link, Standing, State},
     prefix::Prefix,
     route::LegId,
     tables::is_link_local,
@@ -47,6 +47,20 @@ impl Neighbour {
             state: known.state.name(),
         }
     }
+}
+
+/// An address that the router has on a link, as it is told.
+pub(crate) struct Own {
+    /// The number of the leg.
+    pub(in crate::program) leg: usize,
+    /// The MAC address of the leg.
+    pub(in crate::program) mac: String,
+    pub(in crate::program) address: IpAddr,
+    pub(in crate::program) prefix_len: u8,
+    /// Somebody might have it: it is not used yet.
+    pub(in crate::program) tentative: bool,
+    /// Somebody had it: it is not used.
+    pub(in crate::program) duplicate: bool,
 }
 
 /// The router, from the first leg on.
@@ -126,6 +140,27 @@ impl Router {
         let mut all: Vec<_> = known.iter().map(Neighbour::of).collect();
         all.sort_by_key(|known| (known.leg, known.address));
         all
+    }
+
+    /// The router's own addresses, by leg.
+    pub(in crate::program) fn own(&self) -> Vec<Own> {
+        let Some(legs) = &self.legs else { return Vec::new() };
+        let macs: Vec<_> = legs.iter().map(|(config, _)| config.link.own.to_string()).collect();
+        let own = legs.own().unwrap_or_default().into_iter();
+        own.filter_map(|(leg, own, standing)| {
+            Some(Own {
+                leg: leg.index(),
+                mac: macs.get(leg.index())?.clone(),
+                address: own.address,
+                prefix_len: match own.prefix {
+                    Prefix::V4(net) => net.length(),
+                    Prefix::V6(net) => net.length(),
+                },
+                tentative: standing == Standing::Tentative,
+                duplicate: standing == Standing::Duplicate,
+            })
+        })
+        .collect()
     }
 
     /// Enters a neighbour that a person said.

@@ -10,7 +10,7 @@ use super::{
     Line, Steer, What, Which,
     neighbours::{self, NeighCommand},
 };
-use crate::program::control::{HopRow, LegPage, LegRow, Request, RoutePage, RouteRow};
+use crate::program::control::{AddressRow, HopRow, LegPage, LegRow, Request, RoutePage, RouteRow};
 
 /// The commands about the router.
 #[derive(Debug, Subcommand)]
@@ -211,7 +211,12 @@ fn legs(rows: &[LegRow], json: bool) -> String {
         text += if *proxy { " proxy\n" } else { "\n" };
         let addresses = addr_info.iter();
         text + &addresses
-            .map(|own| format!("    {} {}/{}\n", own.family, own.local, own.prefixlen))
+            .map(|own| {
+                let tentative = if own.tentative { " tentative" } else { "" };
+                let failed = if own.dadfailed { " dadfailed" } else { "" };
+                let AddressRow { family, local, prefixlen, .. } = own;
+                format!("    {family} {local}/{prefixlen}{tentative}{failed}\n")
+            })
             .collect::<String>()
     };
     rows.iter().map(tell).collect()
@@ -253,12 +258,14 @@ mod tests {
         let rows: Vec<LegRow> = serde_json::from_value(serde_json::json!([
             {"ifname": "br", "mtu": 1500, "proxy": true, "reverse_path": "strict",
              "address": "02:00:00:00:00:01",
-             "addr_info": [{"family": "inet", "local": "10.0.0.1", "prefixlen": 24}]},
+             "addr_info": [{"family": "inet", "local": "10.0.0.1", "prefixlen": 24},
+                           {"family": "inet6", "local": "fe80::1", "prefixlen": 64,
+                            "dadfailed": true}]},
             {"ifname": "tun0", "mtu": 1400, "addr_info": []},
         ]))
         .unwrap();
         let expected = "br: mtu 1500 address 02:00:00:00:00:01 reverse-path strict proxy\n    \
-                        inet 10.0.0.1/24\n\
+                        inet 10.0.0.1/24\n    inet6 fe80::1/64 dadfailed\n\
                         tun0: mtu 1400\n";
         assert_eq!(legs(&rows, false), expected);
     }

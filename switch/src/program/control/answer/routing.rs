@@ -1,5 +1,5 @@
 //! `route.show`, `route.get`, `route.add`, `route.del` and `leg.show`: what the router goes by,
-//! with the keys of iproute2. All of it follows from the topology that runs.
+//! with the keys of iproute2. Routes follow from the topology that runs.
 
 use std::net::IpAddr;
 
@@ -8,6 +8,8 @@ use uswitch::topology::{
     Found, HopSpec, LEG_MTU_DEFAULT, LegSpec, ReversePath, RouteChoice, RouteKind, RouteSpec,
     Topology,
 };
+
+use crate::program::run::router::Own;
 
 use super::{PAGE_OCTETS, Steered, json, lines, neighbours::NO_ROUTER};
 
@@ -64,7 +66,7 @@ pub(crate) struct RoutePage {
 pub(crate) struct LegRow {
     pub(crate) ifname: String,
     pub(crate) mtu: u32,
-    /// Its MAC address, if it was said.
+    /// Its MAC address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) address: Option<String>,
     pub(crate) addr_info: Vec<AddressRow>,
@@ -82,6 +84,12 @@ pub(crate) struct AddressRow {
     pub(crate) family: String,
     pub(crate) local: IpAddr,
     pub(crate) prefixlen: u8,
+    /// Somebody might have it: it is not used yet (RFC 4862, section 5.4).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) tentative: bool,
+    /// Somebody had it: it is not used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dadfailed: bool,
 }
 
 /// The answer to `leg.show`.
@@ -143,7 +151,16 @@ impl Steered<'_> {
 
     /// The legs.
     pub(super) fn legs(&self) -> LegPage {
-        LegPage { legs: self.topology.legs.iter().map(leg_row).collect() }
+        let mut legs: Vec<_> = self.topology.legs.iter().map(leg_row).collect();
+        let all = self.router.own();
+        for (at, row) in legs.iter_mut().enumerate() {
+            let own: Vec<_> = all.iter().filter(|own| own.leg == at).collect();
+            if let [first, ..] = &*own {
+                row.address = Some(first.mac.clone());
+                row.addr_info = own.into_iter().map(own_row).collect();
+            }
+        }
+        LegPage { legs }
     }
 }
 
@@ -227,12 +244,30 @@ fn found_row(address: IpAddr, found: Found) -> Result<RouteRow, String> {
     })
 }
 
+/// An address that the router really has.
+fn own_row(own: &Own) -> AddressRow {
+    AddressRow {
+        family: family(own.address),
+        local: own.address,
+        prefixlen: own.prefix_len,
+        tentative: own.tentative,
+        dadfailed: own.duplicate,
+    }
+}
+
+fn family(address: IpAddr) -> String {
+    if address.is_ipv4() { "inet" } else { "inet6" }.to_owned()
+}
+
+/// A leg, as it was said.
 fn leg_row(leg: &LegSpec) -> LegRow {
     let LegSpec { name, addresses, mtu, mac, reverse_path, proxy, .. } = leg;
     let addresses = addresses.iter().map(|own| AddressRow {
-        family: if own.address().is_ipv4() { "inet" } else { "inet6" }.to_owned(),
+        family: family(own.address()),
         local: own.address(),
         prefixlen: own.prefix_len(),
+        tentative: false,
+        dadfailed: false,
     });
     LegRow {
         ifname: name.clone(),
