@@ -218,7 +218,7 @@ fn every_command_of_the_readme_works() {
         let words = command.strip_prefix("uswitch ").unwrap().replace("ADDR", MAC);
         match &*words {
             // These do not end.
-            "monitor" | "monitor fdb" | "capture tap3" | "top" => {}
+            "monitor" | "monitor fdb" | "monitor neigh" | "capture tap3" | "top" => {}
             "port add tap3" => drop(lab.done(&format!("port add {}", lab.spec("tap4")))),
             // The switch of this test has stream ports: a client of theirs is a port.
             "fdb add 02:00:00:00:01:01 dev tap3" => drop(lab.done(&words.replace("tap3", "a.1"))),

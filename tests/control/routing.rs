@@ -222,6 +222,28 @@ fn without_a_router_there_are_no_neighbours_and_no_routes() {
     lab.end("lab", running);
 }
 
+#[test]
+fn who_uses_the_address_of_the_router_is_told_to_who_listens() {
+    let lab = Lab::new();
+    let running = lab.start("lab", &["a"], &["--leg", "br=10.0.0.1/24"]);
+    let mut line = lab.line("lab");
+    line.ask(r#"{"v":1,"do":"monitor","what":"neigh"}"#);
+    let mut a = lab.station("a");
+    let (other, own) = ([2, 0, 0, 0, 0, 0x99], [10, 0, 0, 1]);
+    // A gratuitous ARP request (RFC 5227, section 3): Ethernet, IPv4, 6 and 4 octets.
+    let head = [&[0xff; 6][..], &other, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1]].concat();
+    a.put(&[&head[..], &other, &own, &[0; 6], &own, &[0; 18]].concat());
+    let event = line.next().unwrap();
+    let kind = event["event"].as_str().unwrap();
+    // It may come before the router has its address for sure.
+    assert!(["address_conflict", "address_duplicate"].contains(&kind), "{event}");
+    assert_eq!(event["leg"], "br");
+    let text = event["text"].as_str().unwrap();
+    assert!(text.starts_with("leg br: 02:00:00:00:00:99 "), "{text}");
+    assert!(lab.log("lab").contains(text));
+    lab.end("lab", running);
+}
+
 #[track_caller]
 fn refused(lab: &Lab, words: &str, code: i32, sentence: &str) {
     let (found, _, err) = lab.run(words);

@@ -226,9 +226,10 @@ impl Running<'_> {
     }
 
     /// Tells what happens on the router's links.
-    fn tell_links(&self) {
-        for (leg, event) in self.router.events() {
-            output::complain(format_args!("leg {leg}: {event}"));
+    fn tell_links(&mut self) {
+        for news in self.router.events() {
+            output::complain(&news.text);
+            self.control.iter_mut().for_each(|control| control.tell(news.clone()));
         }
     }
 

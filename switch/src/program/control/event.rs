@@ -18,6 +18,9 @@ pub(crate) struct Event {
     /// The ports, if there are two.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) ports: Vec<String>,
+    /// The leg of the router on whose link it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) leg: Option<String>,
     /// The station that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mac: Option<String>,
@@ -59,6 +62,17 @@ impl Event {
             event: "set".to_owned(),
             port: Some(port.clone()),
             text: format!("{port}: quota {quota}"),
+            ..Event::default()
+        }
+    }
+
+    /// Something happened on the link of a leg.
+    #[cfg(feature = "router")]
+    pub(crate) fn of_link(kind: &str, leg: &str, text: &str) -> Event {
+        Event {
+            event: kind.to_owned(),
+            leg: Some(leg.to_owned()),
+            text: format!("leg {leg}: {text}"),
             ..Event::default()
         }
     }
@@ -108,6 +122,8 @@ impl Event {
             "learned" | "moved" | "aged" | "forgotten" | "quota" | "full" | "flapping" => {
                 Topic::Fdb
             }
+            "address_conflict" | "address_duplicate" | "neighbour_full" | "neighbour_moved"
+            | "neighbour_failed" => Topic::Neigh,
             _ => Topic::All,
         }
     }

@@ -214,11 +214,13 @@ pub(crate) enum Topic {
     Port,
     /// Stations: learned, moved, aged, forgotten; quotas; loops.
     Fdb,
+    /// Links of the router: neighbours that moved or failed; addresses that others have, too.
+    Neigh,
 }
 
 impl Topic {
     /// All of them.
-    pub(super) const COUNT: usize = 3;
+    pub(super) const COUNT: usize = 4;
 
     fn is_all(&self) -> bool {
         *self == Topic::All
@@ -377,6 +379,7 @@ mod tests {
                 filter: Some(vec![[6, 0, 255, u32::MAX]]),
             },
             Request::Monitor { what: Topic::Fdb },
+            Request::Monitor { what: Topic::Neigh },
             Request::Monitor { what: Topic::All },
         ] {
             let line = request.line();

@@ -1,6 +1,6 @@
 //! A switch that was built without a router: no topology of it has a leg.
 
-use std::{fmt::Display, net::IpAddr};
+use std::net::IpAddr;
 
 use uswitch::{
     plug::Plugs,
@@ -8,6 +8,8 @@ use uswitch::{
     switch::Handle,
     topology::{NeighbourSpec, Topology},
 };
+
+use crate::program::control::Event as News;
 
 /// A neighbour, of which there is none.
 pub(crate) struct Neighbour {
@@ -63,7 +65,7 @@ impl Router {
         0
     }
 
-    pub(in crate::program) fn events(&self) -> [(String, &dyn Display); 0] {
+    pub(in crate::program) fn events(&self) -> [News; 0] {
         []
     }
 }

@@ -25,6 +25,8 @@ use uswitch_router::{
     tables::is_link_local,
 };
 
+use crate::program::control::Event as News;
+
 /// What the names of legs' ports begin with: no port of another kind has such a name.
 const PORT_PREFIX: &str = "leg:";
 
@@ -192,8 +194,8 @@ impl Router {
         self.legs.as_ref().map_or(0, |legs| legs.flush_neighbours(leg))
     }
 
-    /// What happened on the links since the last call, with the leg's name.
-    pub(in crate::program) fn events(&self) -> Vec<(String, Event)> {
+    /// What happened on the links since the last call.
+    pub(in crate::program) fn events(&self) -> Vec<News> {
         let Some(legs) = &self.legs else { return Vec::new() };
         let name = |leg: LegId| {
             let config = legs.iter().nth(leg.index()).map(|(config, _)| config);
@@ -201,7 +203,11 @@ impl Router {
                 config.port.name.trim_start_matches(PORT_PREFIX).to_owned()
             })
         };
-        legs.events().try_iter().map(|event| (name(event.leg()), event)).collect()
+        let news = |event: Event| {
+            let text = event.to_string();
+            News::of_link(event.name(), &name(event.leg()), &text)
+        };
+        legs.events().try_iter().map(news).collect()
     }
 }
 
