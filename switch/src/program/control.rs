@@ -52,8 +52,9 @@
 //! `told`, `failed`, `detached` (it will not), `removed` (`port.del`, `reload`) and `set` (by
 //! `port.set`); about the forwarding database (`"what":"fdb"`) `learned`, `moved`, `aged`,
 //! `forgotten` (not by age), `flapping`, and of a port `quota` and `full`: what it hears more is
-//! not learned; about the links of the router (`"what":"neigh"`), with `leg`,
-//! `address_conflict`, `address_duplicate`, `neighbour_full`, `neighbour_moved` and `neighbour_failed`. For all are `applied` (the file was read again; an object of that name is the
+//! not learned; about the links of the router (`"what":"neigh"`), with `leg`, `address_conflict`,
+//! `address_duplicate`, `neighbour_full`, `neighbour_moved` and `neighbour_failed`. For all are
+//! `applied` (the file was read again; an object of that name is the
 //! answer to `reload`), `refused` (it was, and nothing was changed) and `died`. What happens to
 //! stations is found out once a second (`stations.rs`). Events that found no room are counted in
 //! `missed` of the next one about the same.
