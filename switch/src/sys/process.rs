@@ -125,8 +125,9 @@ pub(crate) fn recv_with<const MAX: usize>(
         if (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
             // SAFETY: CMSG_LEN reckons with numbers alone.
             let head = unsafe { libc::CMSG_LEN(0) };
-            // SAFETY: CMSG_DATA leads behind the header, where its octets are.
-            let data = unsafe { libc::CMSG_DATA(header) };
+            // SAFETY: CMSG_DATA leads behind the header, where its octets are. It is given the
+            // pointer: `header` lends no more than the header.
+            let data = unsafe { libc::CMSG_DATA(next) };
             let len = (header.cmsg_len as size_t - head as size_t) / size_of::<RawFd>()
                 * size_of::<RawFd>();
             // SAFETY: the kernel has written as many octets there as the header says, fewer than
@@ -140,7 +141,7 @@ pub(crate) fn recv_with<const MAX: usize>(
             }));
         }
         // SAFETY: as for the first.
-        next = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
+        next = unsafe { libc::CMSG_NXTHDR(&raw const message, next) };
     }
     let cut = libc::MSG_TRUNC | libc::MSG_CTRUNC;
     Ok(Came { len, fds, whole: message.msg_flags & cut == 0 })
