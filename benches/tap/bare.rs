@@ -5,10 +5,8 @@ use std::{
     thread,
 };
 
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    unistd::{read, write},
-};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::io::{read, write};
 use uswitch::{
     frame::WIRE_MAX,
     port::{Port, Rx, tap::Tap},
@@ -47,7 +45,7 @@ pub fn run(taps: [Tap; 2], threads: Loop, wait: Wait) {
 
 /// Carries over what is there.
 fn carry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, buffer: &mut [u8]) {
-    while let Ok(len) = read(from, buffer) {
+    while let Ok(len) = read(from, &mut *buffer) {
         // What has no room is lost, as in the switch.
         let _ = write(to, &buffer[..len]);
     }

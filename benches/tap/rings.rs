@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use libc::{c_int, c_uint, tpacket2_hdr};
+use libc::{c_int, c_long, c_uint, tpacket2_hdr};
 use netlab::Namespace;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -19,8 +19,8 @@ use nix::{
         AddressFamily, SockFlag, SockType, setsockopt, socket,
         sockopt::{RcvBufForce, SndBufForce},
     },
-    unistd::{read, write},
 };
+use rustix::io::{read, write};
 use uswitch::frame::{BATCH_MAX, WIRE_MAX};
 
 /// As in switch/src/port/packet/ring.rs.
@@ -122,7 +122,7 @@ fn carry(from: &Ring, to: BorrowedFd<'_>, next: &mut usize, buffer: &mut [u8]) -
                 break;
             }
             // What has no room is lost, as in the switch.
-            let _ = read(&from.fd, buffer).and_then(|len| write(to, &buffer[..len]));
+            let _ = read(&from.fd, &mut *buffer).and_then(|len| write(to, &buffer[..len]));
             status(slot).store(libc::TP_STATUS_KERNEL, Ordering::Release);
             *next = (first + 1) % SLOTS;
             return true;
@@ -160,12 +160,13 @@ fn send(fd: RawFd, parts: &mut [libc::iovec]) {
     for (to, part) in headers.iter_mut().zip(parts) {
         *to = header(part);
     }
-    let mut done = 0;
+    const FLAGS: c_long = libc::MSG_DONTWAIT as c_long;
+    let (fd, mut done) = (c_long::from(fd), 0);
     while done < count {
-        let (first, left) = ((&raw mut headers[done]), (count - done) as c_uint);
+        let (first, left) = ((&raw mut headers[done]), (count - done) as c_long);
         // SAFETY: sendmmsg(2) reads and writes `left` headers from `first` on, which are in
         // `headers`; each points to a part, and that to octets of a slot that is ours.
-        let sent = unsafe { libc::sendmmsg(fd, first, left, libc::MSG_DONTWAIT as _) };
+        let sent = unsafe { libc::syscall(libc::SYS_sendmmsg, fd, first, left, FLAGS) };
         done += usize::try_from(sent).unwrap_or(1);
     }
 }

@@ -11,14 +11,12 @@ use std::{
     sync::Arc,
 };
 
-use nix::{
-    errno::Errno,
-    unistd::{read, write},
-};
+use nix::errno::Errno;
 
 use crate::{
     frame::{Arena, Lent, Selection},
     port::{Port, Rx, Sent, Tx},
+    sys::{read, write},
 };
 
 /// A port on one descriptor.

@@ -22,7 +22,6 @@ use std::{
 };
 
 use netlab::Namespace;
-use nix::sys::uio::{readv, writev};
 
 use crate::{
     frame::{Arena, Frame, HEADER_LEN, Header, Lent, Mac, Selection},
@@ -33,6 +32,7 @@ use crate::{
         datagram::{refused, unread},
         tap::{AskLinks, Layer, Tap, TapConfig, TapError, TapTx},
     },
+    sys::{readv, writev},
 };
 
 /// The address of the machine behind a TUN, in the headers of the frames that stand for its

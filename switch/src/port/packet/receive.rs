@@ -24,7 +24,6 @@ use std::{
 use nix::{
     errno::Errno,
     sys::socket::{getsockopt, sockopt::SocketError},
-    unistd::read,
 };
 
 use super::{
@@ -35,6 +34,7 @@ use crate::{
     frame::{Arena, BATCH_MAX, Lent, Span},
     offload::{Offload, VNET_HEADER_LEN},
     port::Rx,
+    sys::read,
 };
 
 /// What an event says of a port that is gone.
