@@ -16,7 +16,8 @@ fi
 
 # Programs that the tests use beside what Cargo builds, and their Debian packages.
 packages=(busybox-static ethtool iperf3 iproute2 iputils-tracepath passt procps prometheus
-    qemu-system-x86 strace systemd tcpdump tmux traceroute tshark util-linux vde2 openvswitch-switch)
+    qemu-system-x86 strace systemd tcpdump tmux traceroute tshark util-linux valgrind vde2
+    openvswitch-switch)
 
 install() {
     local missing=()
@@ -71,7 +72,8 @@ mutants() {
     tests/mutants/run.sh --quick 10
 }
 
-# Every benchmark for a moment, so that it cannot rot. The figures say nothing here.
+# Every benchmark for a moment, so that it cannot rot. The figures say nothing here, but for those
+# of `instructions`, which are counted and must stand.
 bench() {
     cargo bench -p uswitch-benches --quiet -- --quick
 }
