@@ -7,6 +7,8 @@ pub(crate) mod router;
 #[cfg(not(feature = "router"))]
 #[path = "run/no_router.rs"]
 pub(crate) mod router;
+mod settle;
+mod steered;
 
 use std::{
     fs::File,
@@ -23,18 +25,15 @@ use uswitch::{
     plug::{Change, Plugs},
     port::any::AnyPort,
     switch::{self, BusyPoll, Event, Handle, SwitchConfig},
-    sys,
-    topology::{Faults, StaticEntry, Topology},
+    topology::{StaticEntry, Topology},
 };
 
-use self::{doors::Doors, router::Router};
+pub(crate) use self::settle::cpus;
+use self::{doors::Doors, router::Router, settle::settle};
 use super::{
     cli::Options,
     config,
-    control::{
-        Asked, Captures, Control, Event as News, Listening, NAME_DEFAULT, Request, Stations,
-        Steered,
-    },
+    control::{Captures, Control, Stations},
     log,
     metrics::{Metrics, Snapshot},
     notify::{Notify, State},
@@ -78,59 +77,6 @@ pub(crate) fn print_config(options: &Options) -> ExitCode {
         Ok((topology, _)) => output::print(&config::emit::emit(&topology)),
         Err(code) => code,
     }
-}
-
-/// The processors that are lent to us.
-pub(crate) fn cpus() -> Vec<usize> {
-    let cpus = core_affinity::get_core_ids().unwrap_or_default();
-    cpus.into_iter().map(|core| core.id).collect()
-}
-
-/// Checks everything that was typed, and the file, before anything is done. If something is wrong,
-/// it was told.
-fn settle(options: &Options, cpus: &[usize]) -> Result<(Topology, Option<OwnedFd>), ExitCode> {
-    let Some(file) = &options.config else {
-        return settle_words(options, cpus).map_err(|faults| output::usage(&faults));
-    };
-    let mut faults = options.faults.clone();
-    let ready = settle_beside(options, &mut faults);
-    match config::load(file, &options.words, cpus) {
-        Ok(topology) => faults.or(Some((topology, ready))).map_err(|faults| output::usage(&faults)),
-        Err(told) => {
-            faults.iter().for_each(output::complain);
-            Err(told.refuse())
-        }
-    }
-}
-
-fn settle_words(options: &Options, cpus: &[usize]) -> Result<(Topology, Option<OwnedFd>), Faults> {
-    let mut faults = options.faults.clone();
-    let words = &options.words;
-    // A port may be in what could not be read.
-    if !words.have_ports() && faults.is_empty() {
-        faults.push("no port is given; say for example `uswitch --ports tap0,tap1,tap2`");
-    }
-    let ready = settle_beside(options, &mut faults);
-    let topology = Topology::resolve(words, cpus);
-    let topology = topology.map_err(|found| faults.append(found)).ok();
-    faults.or(topology.map(|topology| (topology, ready)))
-}
-
-/// The options that are no part of a topology.
-fn settle_beside(options: &Options, faults: &mut Faults) -> Option<OwnedFd> {
-    if options.quiet && options.verbose {
-        faults.push("--quiet and --verbose: there is no being both");
-    }
-    let ready = options.ready_fd.as_deref().map(descriptor).transpose();
-    faults.note("--ready-fd", ready).flatten()
-}
-
-/// Takes over the descriptor with this number. Nothing has been opened yet: what is there was
-/// given to us.
-fn descriptor(number: &str) -> Result<OwnedFd, Faults> {
-    let fd = number.parse().map_err(|_| format!("`{number}` is not the number of a descriptor"))?;
-    sys::inherit(fd)
-        .map_err(|error| Faults::from(format!("descriptor {number}: {}", netlab::reason(&error))))
 }
 
 /// A switch at work, and who wants to know of it.
@@ -233,14 +179,6 @@ impl Running<'_> {
         }
     }
 
-    /// Lets it be steered. It forwards as well if that cannot be.
-    fn open_control(&mut self, listening: Result<Option<Listening>, String>) {
-        match listening.and_then(|listening| listening.map(Control::serve).transpose()) {
-            Ok(control) => self.control = control,
-            Err(why) => output::complain(format_args!("warning: {why}")),
-        }
-    }
-
     /// Tells where the counters can be read.
     fn tell_metrics(&self) {
         let Some(metrics) = &self.metrics else { return };
@@ -270,65 +208,6 @@ impl Running<'_> {
             mtus: ports.filter_map(|port| mtu(*port)).collect(),
             waiting: waiting.map(|(spec, _)| spec.name.clone()).collect(),
             workers: self.workers,
-        }
-    }
-
-    /// Answers who steers, up to as many as may ask at a time.
-    fn answer(&mut self) {
-        let Some(control) = &self.control else { return };
-        for asked in control.requests.try_iter().take(control.requests.len()).collect::<Vec<_>>() {
-            match asked.request {
-                Request::Reload {} => self.reload_for(&asked),
-                Request::Monitor { .. } => self.listen(asked),
-                _ => self.steer(asked),
-            }
-        }
-    }
-
-    /// Takes a wish to listen.
-    fn listen(&mut self, asked: Asked) {
-        if let Some(control) = &mut self.control {
-            control.listen(asked);
-        }
-    }
-
-    /// Does everything else that is asked.
-    fn steer(&mut self, mut asked: Asked) {
-        let config = self.options.control.as_ref();
-        let mut steered = Steered {
-            name: config.map_or(NAME_DEFAULT, |config| &config.name),
-            topology: &mut self.topology,
-            router: &mut self.router,
-            plugs: &mut self.plugs,
-            handle: &mut self.handle,
-            started: self.started,
-            captures: &mut self.captures,
-            changes: Vec::new(),
-            news: Vec::new(),
-        };
-        let answer = match asked.socket.take() {
-            // It has its answer on the connection that is its own now; this is for nobody.
-            Some(socket) => {
-                steered.capture(&asked.request, socket);
-                Ok("{}".to_owned())
-            }
-            None => steered.answer(&asked.request),
-        };
-        let Steered { changes, news, .. } = steered;
-        if let Some(control) = &self.control {
-            control.answer(&asked, answer);
-        }
-        news.into_iter().for_each(|news| self.announce(news));
-        changes.iter().for_each(|change| self.tell(change));
-    }
-
-    /// Tells what was done because somebody wanted it.
-    fn announce(&mut self, news: News) {
-        if !self.options.quiet {
-            output::tell(&news.text);
-        }
-        if let Some(control) = &mut self.control {
-            control.tell(news);
         }
     }
 

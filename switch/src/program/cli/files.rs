@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use uswitch::topology::Faults;
 
-use super::{ControlArgs, Order, SwitchArgs};
+use super::{Order, SwitchArgs};
 use crate::program::steer::{Steer, Which};
 
 /// The options of `uswitch config`.
@@ -58,15 +58,5 @@ pub(super) fn diff(files: Vec<PathBuf>, which: Which) -> Result<Order, Faults> {
         (Some(old), Some(new), None) => Ok(Order::Diff { old: Compared::File(old), new, json }),
         (Some(new), None, name) => Ok(Order::Diff { old: Compared::Running(name), new, json }),
         (None, ..) => unreachable!("one at least is required"),
-    }
-}
-
-impl SwitchArgs {
-    /// Whether nothing is said of what the switch is to be, only which one is meant, and how it is
-    /// told.
-    pub(super) fn is_bare(&self) -> bool {
-        let name = self.control.name.clone();
-        let control = ControlArgs { name, ..ControlArgs::default() };
-        *self == SwitchArgs { json: self.json, control, ..SwitchArgs::default() }
     }
 }

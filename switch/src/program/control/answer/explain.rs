@@ -13,7 +13,7 @@ use uswitch::{
     topology::PortSpec,
 };
 
-use super::{Steered, kind};
+use super::{Steered, ports::kind};
 use crate::program::{
     explain::{self, Egress, Explained, FRAME_MAX, Step, Told, describe, describe_uncut},
     output::plural,
