@@ -50,6 +50,9 @@
 //! assert_eq!(octets[8], 63);
 //! ```
 
+#[macro_use]
+mod counters;
+
 pub mod advertise;
 pub mod emit;
 pub mod fib;

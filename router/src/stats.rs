@@ -5,37 +5,9 @@
 //! a drop, and the error is counted beside it. Plain numbers: who has several workers gives each a
 //! block of its own.
 
-/// Declares the reasons once: variant, name in tables and JSON, meaning.
-macro_rules! reasons {
-    ($($(#[doc = $about:literal])+ $variant:ident = $name:literal,)+) => {
-        /// Why a packet ends here.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Reason {
-            $($(#[doc = $about])+ $variant,)+
-        }
-
-        impl Reason {
-            /// All of them, in the order in which tables show them.
-            pub const ALL: &[Reason] = &[$(Reason::$variant,)+];
-
-            /// The name in tables and JSON, the same everywhere.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Reason::$variant => $name,)+
-                }
-            }
-
-            /// What it counts, in a sentence.
-            pub fn about(self) -> &'static str {
-                match self {
-                    $(Reason::$variant => concat!($($about),+).trim_ascii(),)+
-                }
-            }
-        }
-    };
-}
-
-reasons! {
+counters! {
+    /// Why a packet ends here.
+    Reason:
     /// Shorter than a header of IPv4 or IPv6.
     IpRunt = "ip_runt",
     /// Neither version 4 nor 6.

@@ -3,37 +3,9 @@
 //! Every message of ARP or neighbour discovery is counted once: taken, or dropped for one reason.
 //! Every packet that waited ends as released, failed, or dropped for one reason.
 
-/// Declares the counters once: variant, name in tables and JSON, meaning.
-macro_rules! counters {
-    ($($(#[doc = $about:literal])+ $variant:ident = $name:literal,)+) => {
-        /// What is counted.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Counter {
-            $($(#[doc = $about])+ $variant,)+
-        }
-
-        impl Counter {
-            /// All of them, in the order in which tables show them.
-            pub const ALL: &[Counter] = &[$(Counter::$variant,)+];
-
-            /// The name in tables and JSON, the same everywhere.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Counter::$variant => $name,)+
-                }
-            }
-
-            /// What it counts, in a sentence.
-            pub fn about(self) -> &'static str {
-                match self {
-                    $(Counter::$variant => concat!($($about),+).trim_ascii(),)+
-                }
-            }
-        }
-    };
-}
-
 counters! {
+    /// What is counted.
+    Counter:
     /// Messages of ARP that were sound.
     ArpTaken = "arp_taken",
     /// Messages of ARP that are too short, or not about Ethernet and IPv4 (RFC 826).
