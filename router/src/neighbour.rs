@@ -394,6 +394,11 @@ impl Neighbours {
         changed.then(|| Arc::new(self.resolved.clone()))
     }
 
+    /// The table as [`Neighbours::resolved`] gave it last.
+    pub fn told(&self) -> &Resolved {
+        &self.resolved
+    }
+
     /// All neighbours, by leg and address.
     pub fn iter(&self) -> impl Iterator<Item = Neighbour> {
         let now = self.shared.now;

@@ -12,10 +12,12 @@
 //! neighbours whose address is not known yet, for the router itself, to be cut first, or no packet.
 
 mod cross;
+mod foresee;
 mod legs;
 mod slow;
 
 pub(crate) use cross::Crossing;
+pub use foresee::Crossed;
 pub use legs::{LegConfig, Legs, RouteError};
 
 use std::sync::Arc;
@@ -183,20 +185,39 @@ impl Routing {
     /// Decides about the packet of a frame that left by a leg.
     #[inline]
     fn decide(&mut self, leg: LegId, lent: &mut Lent<'_>, index: usize, now: Tick) -> Step {
+        match self.verdict(leg, lent, index, now) {
+            Some(verdict) => self.step(verdict, lent, index),
+            None => Step::Up,
+        }
+    }
+
+    /// What the router says about the packet. `None`: there is none.
+    #[inline]
+    fn verdict(
+        &mut self,
+        leg: LegId,
+        lent: &mut Lent<'_>,
+        index: usize,
+        now: Tick,
+    ) -> Option<Verdict> {
         let meta = meta(lent.frame(index));
-        let octets = lent.octets_mut(index);
-        let Some((head, packet)) = octets.split_first_chunk_mut::<HEADER_LEN>() else {
-            return Step::Up;
-        };
+        let (_, packet) = lent.octets_mut(index).split_at_mut_checked(HEADER_LEN)?;
         let mut arrival = Arrival { octets: packet, leg, meta };
         self.made.clear();
         let tick = limit::Tick(now.0);
-        match self.router.decide(&mut arrival, self.places[index], tick, &mut self.made) {
+        Some(self.router.decide(&mut arrival, self.places[index], tick, &mut self.made))
+    }
+
+    /// What becomes of the frame by that. What goes on has its new header then.
+    #[inline]
+    fn step(&mut self, verdict: Verdict, lent: &mut Lent<'_>, index: usize) -> Step {
+        match verdict {
             Verdict::Forward { hop, to, len } => {
                 if to.stale {
                     self.tell_used(hop);
                 }
                 let Some(foot) = self.feet[hop.leg.index()] else { return Step::Ended };
+                let head = lent.octets_mut(index);
                 head[..6].copy_from_slice(&to.to.0);
                 head[6..12].copy_from_slice(&foot.own.octets());
                 lent.truncate(index, HEADER_LEN + len);

@@ -8,4 +8,5 @@ mod lab;
 mod station;
 
 mod foretold;
+mod routed;
 mod told;

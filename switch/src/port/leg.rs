@@ -82,7 +82,7 @@ impl Tx for LegTx {
 /// Whether the router's slow path has a use for a frame: it is for its own address, or a question
 /// to all about an address (RFC 826), or for a group of the link (RFC 5771, section 4; RFC 4291,
 /// section 2.7). Other groups are nobody's here: there is no multicast routing.
-fn is_for(frame: Frame<'_>, own: Mac) -> bool {
+pub(crate) fn is_for(frame: Frame<'_>, own: Mac) -> bool {
     let octets = frame.octets();
     let Some(header) = Header::parse(octets) else { return false };
     if !header.destination.is_group() {

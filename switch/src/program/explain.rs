@@ -7,6 +7,7 @@ mod words;
 
 use std::{
     io::{self, Read},
+    net::IpAddr,
     path::PathBuf,
 };
 
@@ -15,7 +16,7 @@ use uswitch::{port::pcap, topology::Faults};
 
 pub(crate) use self::describe::{describe, describe_uncut};
 use super::{
-    output::one_line,
+    output::{one_line, plural},
     report::{columns, fold},
 };
 
@@ -161,6 +162,9 @@ pub(crate) struct Explained {
     pub(crate) verdict: Verdict,
     /// The ports that would get it.
     pub(crate) egress: Vec<Egress>,
+    /// What the router makes of it, if one of them is its leg.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) routed: Option<Routed>,
 }
 
 /// What a frame is.
@@ -169,6 +173,16 @@ pub(crate) struct Told {
     pub(crate) octets: usize,
     /// Its headers, a line each.
     pub(crate) about: Vec<String>,
+    /// All of it.
+    pub(crate) hex: String,
+}
+
+impl Told {
+    /// What is told of these octets.
+    pub(crate) fn new(octets: &[u8], about: Vec<String>) -> Told {
+        let hex = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        Told { octets: octets.len(), about, hex }
+    }
 }
 
 /// One step of the decision.
@@ -210,6 +224,48 @@ pub(crate) struct Egress {
     pub(crate) text: String,
 }
 
+/// What the router makes of a frame.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Routed {
+    /// The leg by which it leaves its bridge.
+    pub(crate) leg: String,
+    /// `forward`, `fragments`, `reply`, `resolve`, `finish`, `local`, `drop` or `ignore`.
+    pub(crate) verdict: String,
+    /// Why it ends here, by the name of what counts that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// To whom something goes: its address, its leg, and its link-layer address if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) via: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dev: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lladdr: Option<String>,
+    /// A sentence or two.
+    pub(crate) text: String,
+    /// What helps, if it ends here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) help: Option<String>,
+    /// What enters another bridge, or the same again: the packet, its fragments, or an answer.
+    pub(crate) onward: Vec<Explained>,
+}
+
+impl Routed {
+    fn text(&self) -> String {
+        let mut text = fold(&format!("The router, leg {}: {}", self.leg, one_line(&self.text)), 0);
+        text += &self.help.as_ref().map(|help| fold(&one_line(help), 0)).unwrap_or_default();
+        if let [first, rest @ ..] = &*self.onward {
+            text += &format!("\n{}", first.text());
+            // They go the same way.
+            text += &match rest.len() {
+                0 => String::new(),
+                count => format!("\nAnd so with {} more.\n", plural(count, "fragment")),
+            };
+        }
+        text
+    }
+}
+
 impl Explained {
     /// For a person: the frame, numbered steps, the verdict, and the ports.
     pub(crate) fn text(&self) -> String {
@@ -230,7 +286,9 @@ impl Explained {
         text.push('\n');
         let Verdict { counter, text: verdict, help, .. } = &self.verdict;
         text += &fold(&format!("{} ({})", one_line(verdict), one_line(counter)), 0);
-        text + &help.as_ref().map(|help| fold(&one_line(help), 0)).unwrap_or_default()
+        text += &help.as_ref().map(|help| fold(&one_line(help), 0)).unwrap_or_default();
+        let routed = self.routed.as_ref().map(|routed| format!("\n{}", routed.text()));
+        text + &routed.unwrap_or_default()
     }
 }
 
@@ -285,7 +343,11 @@ mod tests {
     #[test]
     fn text_is_numbered_folded_and_without_control_characters() {
         let explained = Explained {
-            frame: Told { octets: 60, about: vec!["60 octets".into(), "type 0x88b5".into()] },
+            frame: Told {
+                octets: 60,
+                about: vec!["60 octets".into(), "type 0x88b5".into()],
+                hex: String::new(),
+            },
             from: "a".into(),
             steps: vec![
                 Step { step: "port".into(), text: "word ".repeat(20).trim().into() },
@@ -314,6 +376,7 @@ mod tests {
                     text: "not sent".into(),
                 },
             ],
+            routed: None,
         };
         let expected = "\
 60 octets

@@ -3,7 +3,7 @@
 
 use std::{io, sync::Arc};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use uswitch_router::{
     advertise::AdvertiseConfig,
     forward::Hop,
@@ -44,7 +44,7 @@ pub struct LegConfig {
 }
 
 impl LegConfig {
-    fn own(&self) -> Mac {
+    pub(super) fn own(&self) -> Mac {
         Mac::new(self.link.own.0)
     }
 
@@ -162,6 +162,17 @@ impl Legs {
 
     /// Tells all workers.
     fn route<P: Port>(&self, handle: &mut Handle<P>, neighbours: Arc<Resolved>) {
+        let routes = self.routes(handle, neighbours, self.slow.used.clone());
+        handle.route(routes);
+    }
+
+    /// What workers route by.
+    pub(super) fn routes<P: Port>(
+        &self,
+        handle: &Handle<P>,
+        neighbours: Arc<Resolved>,
+        used: Sender<Hop>,
+    ) -> Routes {
         let foot = |(config, port): &Placed| {
             let ingress = Ingress { port: *port, bridge: config.port.bridge };
             // A port that has been lost is nobody's foot, whoever has its number.
@@ -169,8 +180,12 @@ impl Legs {
         };
         let feet = self.placed.iter().map(foot).collect();
         let (generation, tables) = (self.generation, self.tables.clone());
-        let used = self.slow.used.clone();
-        handle.route(Routes { generation, tables, feet, neighbours, used });
+        Routes { generation, tables, feet, neighbours, used }
+    }
+
+    /// The neighbours of whom the workers know. `None`: there is no router yet.
+    pub(super) fn resolved(&self) -> Option<Arc<Resolved>> {
+        self.slow.ask(|slow| Arc::new(slow.neighbours().told().clone()))
     }
 
     /// The legs, by number, each with its port.

@@ -62,6 +62,11 @@ impl<P: Port> Handle<P> {
         self.router.routes = Some(routes);
     }
 
+    /// The secret of all workers' routers.
+    pub(crate) fn flow_seed(&self) -> u64 {
+        self.router.seed
+    }
+
     /// What became of packets on all workers.
     pub fn routed(&self) -> Vec<Stats> {
         let ask = |worker: &super::Hand<P>| {

@@ -195,25 +195,64 @@ fn carried(net: &LaxNetSlice<'_>, transport: &TransportSlice<'_>, unfinished: bo
             format!("TCP{flags} from {source} to {destination}, {}", sound(Some(6)))
         }
         TransportSlice::Icmpv4(icmp) => {
-            let kind = match icmp.type_u8() {
-                8 => "echo request".to_owned(),
-                0 => "echo reply".to_owned(),
-                other => format!("type {other}"),
+            let kind = match (icmp.type_u8(), icmp.code_u8()) {
+                (8, _) => "echo request".to_owned(),
+                (0, _) => "echo reply".to_owned(),
+                (kind, code) => error_v4(kind, code),
             };
             format!("ICMP {kind}, {}", sound(None))
         }
         TransportSlice::Icmpv6(icmp) => {
-            let kind = match icmp.type_u8() {
-                128 => "echo request".to_owned(),
-                129 => "echo reply".to_owned(),
-                135 => "neighbour solicitation".to_owned(),
-                136 => "neighbour advertisement".to_owned(),
-                other => format!("type {other}"),
+            let kind = match (icmp.type_u8(), icmp.code_u8()) {
+                (128, _) => "echo request".to_owned(),
+                (129, _) => "echo reply".to_owned(),
+                (133, _) => "router solicitation".to_owned(),
+                (134, _) => "router advertisement".to_owned(),
+                (135, _) => "neighbour solicitation".to_owned(),
+                (136, _) => "neighbour advertisement".to_owned(),
+                (137, _) => "redirect".to_owned(),
+                (kind, code) => error_v6(kind, code),
             };
             format!("ICMPv6 {kind}, {}", sound(Some(58)))
         }
         TransportSlice::Igmp(_) => "IGMP".to_owned(),
     }
+}
+
+/// Errors by their names (RFC 792; RFC 1122, section 3.2.2.1; RFC 1812, section 5.2.7.1).
+fn error_v4(kind: u8, code: u8) -> String {
+    let name = match (kind, code) {
+        (3, 0) => "network unreachable",
+        (3, 1) => "host unreachable",
+        (3, 2) => "protocol unreachable",
+        (3, 3) => "port unreachable",
+        (3, 4) => "fragmentation needed",
+        (3, 13) => "prohibited",
+        (3, _) => "unreachable",
+        (5, _) => "redirect",
+        (11, 0) => "time exceeded",
+        (11, _) => "time exceeded in reassembly",
+        (12, _) => "parameter problem",
+        _ => return format!("type {kind}"),
+    };
+    format!("{name} (type {kind}, code {code})")
+}
+
+/// The same of RFC 4443, sections 3.1 to 3.4.
+fn error_v6(kind: u8, code: u8) -> String {
+    let name = match (kind, code) {
+        (1, 0) => "no route",
+        (1, 1) => "prohibited",
+        (1, 3) => "address unreachable",
+        (1, 4) => "port unreachable",
+        (1, _) => "unreachable",
+        (2, _) => "packet too big",
+        (3, 0) => "hop limit exceeded",
+        (3, _) => "time exceeded in reassembly",
+        (4, _) => "parameter problem",
+        _ => return format!("type {kind}"),
+    };
+    format!("{name} (type {kind}, code {code})")
 }
 
 fn pseudo_v4(source: Ipv4Addr, destination: Ipv4Addr) -> Sum {

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use uswitch::{
+    frame::Frame,
     plug::Plugs,
-    port::any::AnyPort,
+    port::{PortId, any::AnyPort},
     switch::Handle,
     topology::{NeighbourSpec, Topology},
 };
 
-use crate::program::control::Event as News;
+use crate::program::{control::Event as News, explain::Routed};
 
 /// A neighbour, of which there is none.
 pub(crate) struct Neighbour {
@@ -63,6 +64,19 @@ impl Router {
 
     pub(in crate::program) fn flush_neighbours(&self, _: Option<usize>) -> usize {
         0
+    }
+
+    pub(in crate::program) fn foresee(
+        &self,
+        _: &Handle<AnyPort>,
+        _: PortId,
+        _: Frame<'_>,
+    ) -> Option<(Routed, Vec<(PortId, Vec<u8>)>)> {
+        None
+    }
+
+    pub(in crate::program) fn leg_of(&self, _: PortId) -> Option<&str> {
+        None
     }
 
     pub(in crate::program) fn events(&self) -> [News; 0] {

@@ -1,6 +1,8 @@
 //! The router of a switch that runs: legs and routes as the topology has them, plugged in behind
 //! the ports and changed with it.
 
+mod routed;
+
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},

@@ -15,7 +15,7 @@ use uswitch::{
 
 use super::{Steered, ports::kind};
 use crate::program::{
-    explain::{self, Egress, Explained, FRAME_MAX, Step, Told, describe, describe_uncut},
+    explain::{self, Egress, Explained, FRAME_MAX, Routed, Step, Told, describe, describe_uncut},
     output::plural,
     report::about,
 };
@@ -46,12 +46,18 @@ impl Steered<'_> {
         let ingress = self.ingress(from)?;
         let offload = gso.map_or(Ok(Offload::NONE), |size| uncut(&octets, size))?;
         let wire = [&offload.emit()[..], &octets].concat();
-        let frame = Frame::from_wire(&wire);
         let about = gso.map_or_else(|| describe(&octets), |size| describe_uncut(&octets, size));
+        let told = Told::new(&octets, about);
+        Ok(self.follow(ingress, Frame::from_wire(&wire), told, true))
+    }
+
+    /// What becomes of a frame in the bridge into which it comes by this port; by a leg of that,
+    /// in the router; and where the router sends it.
+    fn follow(&self, ingress: PortId, frame: Frame<'_>, told: Told, routes: bool) -> Explained {
         let case = Case {
             ingress,
             fid: self.handle.bridge_of(ingress).map_or(0, BridgeId::fid),
-            header: Header::parse(&octets),
+            header: Header::parse(frame.octets()),
             frame,
             foresight: self.handle.foresee(ingress, frame),
             now: self.handle.now(),
@@ -66,13 +72,32 @@ impl Steered<'_> {
         if case.foresight.decision.verdict == Verdict::Flood {
             steps.extend(self.about_waiting().map(|text| step("waiting", text)));
         }
-        Ok(Explained {
-            frame: Told { octets: octets.len(), about },
+        let (ways, uncut) = (&case.foresight.ways, frame.offload().gso_kind != 0);
+        // Nothing that the router sends comes back to it in the same turn.
+        let leg = ways.iter().filter(|_| routes).find_map(|way| self.routed(way.port, frame));
+        Explained {
+            frame: told,
             from: self.name(ingress),
             steps,
             verdict: self.verdict(&case),
-            egress: case.foresight.ways.iter().map(|way| self.egress(way, gso.is_some())).collect(),
-        })
+            egress: ways.iter().map(|way| self.egress(way, uncut)).collect(),
+            routed: leg,
+        }
+    }
+
+    /// What the router makes of a frame that leaves by its leg. `None`: this is no leg.
+    fn routed(&self, port: PortId, frame: Frame<'_>) -> Option<Routed> {
+        let (routed, onward) = self.router.foresee(self.handle, port, frame)?;
+        let explain = |(ingress, wire): &(PortId, Vec<u8>)| {
+            let frame = Frame::from_wire(wire);
+            let octets = frame.octets();
+            let about = match frame.offload() {
+                Offload { gso_kind: 0, .. } => describe(octets),
+                offload => describe_uncut(octets, offload.gso_size),
+            };
+            self.follow(*ingress, frame, Told::new(octets, about), false)
+        };
+        Some(Routed { onward: onward.iter().map(explain).collect(), ..routed })
     }
 
     /// The one port of this name.
@@ -95,6 +120,9 @@ impl Steered<'_> {
     }
 
     fn about_port(&self, port: PortId) -> String {
+        if let Some(leg) = self.router.leg_of(port) {
+            return format!("The router sends it by its leg {leg}.");
+        }
         let spec = |(spec, ports): (&PortSpec, &[PortId])| {
             ports.contains(&port).then(|| format!("{} port", kind(&spec.kind)))
         };
@@ -273,6 +301,7 @@ impl Steered<'_> {
             _ if !way.fits => format!("not sent: {}, {}", about(counter), way.mtu),
             (Finish::Refused, _) => format!("not sent: {}", about(counter)),
             (_, Some(segments)) => format!("sent, cut into {}", plural(segments, "segment")),
+            _ if self.router.leg_of(way.port).is_some() => "to the router".to_owned(),
             _ if uncut => "sent whole: it takes offloads".to_owned(),
             _ => "sent".to_owned(),
         };
