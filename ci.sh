@@ -15,9 +15,9 @@ if [ -z "${USWITCH_FRAMES:-}" ] && [ -d "$frames" ]; then
 fi
 
 # Programs that the tests use beside what Cargo builds, and their Debian packages.
-packages=(busybox-static ethtool iperf3 iproute2 iputils-tracepath passt procps prometheus
-    qemu-system-x86 strace systemd tcpdump tmux traceroute tshark util-linux valgrind vde2
-    openvswitch-switch)
+packages=(busybox-static ethtool iperf3 iproute2 iputils-tracepath ndisc6 passt procps prometheus
+    qemu-system-x86 radvdump strace systemd tcpdump tmux traceroute tshark util-linux valgrind
+    vde2 openvswitch-switch)
 
 install() {
     local missing=()

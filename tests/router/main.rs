@@ -10,4 +10,5 @@ mod lab;
 mod machine;
 mod member;
 mod program;
+mod solicit;
 mod traffic;

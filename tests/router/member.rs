@@ -51,6 +51,13 @@ impl Member {
     }
 }
 
+/// What a program says in a namespace on its standard output; its end has to be a good one.
+pub fn says(namespace: &Namespace, words: &str) -> String {
+    let output = run(namespace, words);
+    assert!(output.status.success(), "`{words}`: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Runs a program in a namespace to its end.
 pub fn run(namespace: &Namespace, words: &str) -> Output {
     let mut command = command(words);
