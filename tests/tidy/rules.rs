@@ -54,6 +54,7 @@ const UNSAFE: Exceptions = &[
     ("switch/src/sys.rs", "system calls and instructions, with a safe face"),
     ("switch/src/sys/process.rs", "the same for a second process"),
     ("tools/netlab/src/sys.rs", "system calls, with a safe face"),
+    ("tools/netlab/src/traffic/ring.rs", "memory shared with the kernel, with a safe face"),
 ];
 
 /// Where atomics may stand.
@@ -78,6 +79,7 @@ const ATOMICS: Exceptions = &[
     ("tools/netlab/src/traffic/frames.rs", "counts of a sender and a sink, and their end"),
     ("tools/netlab/src/traffic/mod.rs", "counts of a sender and a sink, and their end"),
     ("tools/netlab/src/traffic/ping.rs", "the number of an echo, and the end"),
+    ("tools/netlab/src/traffic/ring.rs", "the status words by which slots change hands"),
     ("tools/netlab/src/traffic/round_trip.rs", "the end of a measurement"),
     ("tools/netlab/src/traffic/tcp.rs", "counts of a sender and a sink, and their end"),
     ("tools/netlab/src/traffic/transfer.rs", "the end of a transfer"),

@@ -6,7 +6,8 @@
 //! A tour: [`Namespace`] is held by descriptor and leaves nothing behind. [`Namespace::links`]
 //! opens a [`Links`], which makes and changes links, addresses, routes and bridges in there.
 //! [`ping`], [`tcp_send`], [`Burst`], [`round_trips`] and [`transfer_tcp`] make traffic between
-//! two namespaces, and [`FrameSocket`] sends and receives frames octet for octet.
+//! two namespaces, and [`FrameSocket`] sends and receives frames octet for octet. [`FrameOutlet`]
+//! and [`FrameRing`] do so by the million: for testers.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -61,7 +62,9 @@ pub use namespace::{Named, Namespace, unshare_user};
 pub use traffic::{
     NEVER,
     frames::{Burst, BurstSent, FrameSocket},
+    outlet::{FrameOutlet, OUTLET_FRAMES_MAX, OutletConfig, Sending},
     ping::{Ping, ping},
+    ring::{Arrival, FrameRing, RING_FRAME_OCTETS_MAX},
     round_trip::{Echo, quantile, round_trips, udp_echo},
     tcp::{Sent, Sink, tcp_send, tcp_sink},
     transfer::{Transferred, transfer_tcp, transfer_udp},

@@ -199,7 +199,22 @@ fn link_name(name: &str) -> [libc::c_char; libc::IFNAMSIZ] {
     octets
 }
 
-fn set_option_struct<T: Copy>(
+/// Frames that a packet socket had no room for since this was asked last.
+pub(crate) fn packet_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut counts = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+    let mut len = mem::size_of_val(&counts) as libc::socklen_t;
+    let (level, option) = (libc::SOL_PACKET, libc::PACKET_STATISTICS);
+    let (to, len) = ((&raw mut counts).cast(), &raw mut len);
+    // SAFETY: getsockopt(2) writes at most `len` octets behind the pointer, the whole of `counts`,
+    // and the length behind the other; both are ours alone and alive until the call returns. The
+    // borrow keeps the descriptor open.
+    let answer = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, to, len) };
+    checked(answer)?;
+    Ok(counts.tp_drops)
+}
+
+/// Sets a socket option that is a structure of the kernel's: the caller names the right one.
+pub(crate) fn set_option_struct<T: Copy>(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
     option: libc::c_int,

@@ -237,7 +237,7 @@ impl Burst<'_> {
 }
 
 /// A packet socket that is bound to nothing and so receives nothing, and the number of the link.
-fn open_socket(namespace: &Namespace, link: &str) -> io::Result<(OwnedFd, u32)> {
+pub(super) fn open_socket(namespace: &Namespace, link: &str) -> io::Result<(OwnedFd, u32)> {
     namespace.run(|| {
         let index = Links::here()?.expect(link)?.index;
         let flags = SockFlag::SOCK_CLOEXEC;

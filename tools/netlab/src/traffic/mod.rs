@@ -5,7 +5,9 @@
 //! it has when it is set; [`NEVER`] is for those who do not want to stop.
 
 pub mod frames;
+pub mod outlet;
 pub mod ping;
+pub mod ring;
 pub mod round_trip;
 pub mod tcp;
 pub mod transfer;
