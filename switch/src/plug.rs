@@ -15,6 +15,7 @@
 mod bridges;
 mod change;
 mod hands;
+mod kept;
 mod lookout;
 mod loops;
 mod made;

@@ -7,7 +7,7 @@ use std::io;
 
 use netlab::{Link, MacvlanMode, Namespace};
 
-use super::{Failure, owner::Kept};
+use super::{Failure, kept::Kept};
 
 /// A port's device as it is now.
 struct Device<'a> {

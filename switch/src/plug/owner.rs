@@ -3,14 +3,16 @@
 
 use std::{collections::BTreeMap, io};
 
-use netlab::{Created, Namespace};
+use netlab::Namespace;
 
 use super::{
-    Failure, Opened, loops, open,
-    origin::{Device, Origin, Outcome},
+    Failure, Opened,
+    kept::Kept,
+    loops, open,
+    origin::{Origin, Outcome},
 };
 use crate::{
-    port::{packet::Taken, stream, unix::Bound},
+    port::stream,
     topology::{PortKind, PortSpec},
 };
 
@@ -21,20 +23,6 @@ pub(super) struct Owner {
     kept: BTreeMap<usize, Kept>,
     /// The namespaces whose links are watched.
     watched: Vec<Namespace>,
-}
-
-/// What stays with the owner, and goes with the plug.
-pub(super) struct Kept {
-    pub(super) spec: PortSpec,
-    pub(super) device: Option<Device>,
-    /// The device that was made for it.
-    pub(super) made: Option<Created>,
-    /// Whether that stays once all are plugged in.
-    stays: bool,
-    /// What its port took from the host, if the port is somewhere else.
-    pub(super) taken: Option<Taken>,
-    /// Its path in the file system, if the socket is somewhere else.
-    pub(super) bound: Option<Bound>,
 }
 
 impl Owner {

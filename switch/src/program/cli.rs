@@ -17,17 +17,17 @@ use uswitch::topology::Faults;
 
 mod fault;
 mod files;
+mod generate;
 mod notes;
 mod router;
 mod switch;
 
-pub(crate) use self::{files::Compared, notes::NOTES, switch::Options};
+pub(crate) use self::{files::Compared, generate::Generate, notes::NOTES, switch::Options};
 use self::{files::ConfigArgs, notes::after_help, switch::SwitchArgs};
 use super::{
     capture::{Capture, CaptureArgs, extcap},
     control::Topic,
     demo::DemoArgs,
-    generate::Generate,
     kinds,
     steer::{ExplainArgs, FdbCommand, PortCommand, RouterCommand, Steer, Which},
     top::TopArgs,

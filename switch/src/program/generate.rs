@@ -2,26 +2,13 @@
 
 use std::io::{self, Write};
 
-use clap::{Command, CommandFactory, Subcommand};
-use clap_complete::Shell;
+use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use super::{
-    cli::{Cli, NOTES},
+    cli::{Cli, Generate, NOTES},
     kinds,
 };
-
-/// What can be generated.
-#[derive(Clone, Copy, Debug, Subcommand)]
-pub(crate) enum Generate {
-    /// The manual page, in roff: `uswitch generate man | man -l -`
-    Man,
-    /// Completions for a shell: `source <(uswitch generate completions bash)`
-    Completions {
-        /// Which shell
-        shell: Shell,
-    },
-}
 
 /// The text of it.
 pub(crate) fn generate(what: Generate) -> String {

@@ -1,4 +1,4 @@
-//! The three hosts and the switch between them.
+//! The three hosts and the switch between them, and who of them pushes what.
 
 use std::{
     io,
@@ -22,6 +22,16 @@ use super::{
 /// Threads that forward at the most. The hosts that talk most are two, and a thread that sends
 /// and one that receives want processors as well.
 pub(super) const WORKERS_MAX: usize = 2;
+
+/// Octets of a small frame: the least of Ethernet, without the frame check sequence.
+pub(super) const SMALL_FRAME_OCTETS: usize = 60;
+
+/// Streams of the second measurement of TCP.
+pub(super) const STREAMS: usize = 4;
+
+/// Who pushes, and to whom.
+pub(super) const FROM: usize = 0;
+pub(super) const TO: usize = 1;
 
 /// A host: a network namespace with one device in it, whose other end is a port of the switch.
 pub(super) struct Host {

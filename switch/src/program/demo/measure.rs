@@ -14,7 +14,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use netlab::{Burst, Ping, quantile, round_trips, tcp_send, tcp_sink, udp_echo};
 
 use super::{
-    lab::{HOSTS, Lab},
+    lab::{FROM, HOSTS, Lab, SMALL_FRAME_OCTETS, STREAMS, TO},
     progress::{INTERVAL, Progress},
     results::{Answer, Results, RoundTrip, gigabits, megaframes, micros},
 };
@@ -23,16 +23,6 @@ use super::{
 /// address is there. Whoever asks too early asks again after a second (RFC 4861, 10: RetransTimer),
 /// and the ping waits that long in his queue.
 const PING_TIMEOUT: Duration = Duration::from_millis(2500);
-
-/// Octets of a small frame: the least of Ethernet, without the frame check sequence.
-pub(super) const SMALL_FRAME_OCTETS: usize = 60;
-
-/// Streams of the second measurement of TCP.
-pub(super) const STREAMS: usize = 4;
-
-/// Who pushes, and to whom.
-pub(super) const FROM: usize = 0;
-pub(super) const TO: usize = 1;
 
 /// Datagrams between two looks at the clock.
 const ROUND_TRIPS_BATCH: usize = 500;

@@ -10,8 +10,7 @@ use super::{
         output::plural,
         report::{Status, columns, count},
     },
-    lab::{self, HOSTS, Host},
-    measure::{FROM, SMALL_FRAME_OCTETS, STREAMS, TO},
+    lab::{self, FROM, HOSTS, Host, SMALL_FRAME_OCTETS, STREAMS, TO},
     paint::Paint,
     rights,
 };

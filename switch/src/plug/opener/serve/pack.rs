@@ -6,10 +6,12 @@ use std::io;
 use crate::{
     parcel::{Parcel, wrong},
     plug::{
-        Opened, open,
+        Opened,
+        kept::Kept,
+        open,
         opener::{kind, origin, reason},
         origin::{Origin, Watched},
-        owner::{Kept, Owner},
+        owner::Owner,
     },
     port::{any::AnyPort, pcap::Files},
     topology::{PortKind, PortSpec},
