@@ -9,11 +9,16 @@ use program::{
     capture,
     cli::{self, Order},
     config::{check, diff},
-    demo, doctor, external, generate, output, run, steer, top,
+    demo, doctor, external, generate, log, output, run, steer, top,
 };
 
 fn main() -> ExitCode {
-    let order = match cli::read(env::args_os()) {
+    let order = cli::read(env::args_os());
+    log::begin(match &order {
+        Ok(Order::Switch(options)) => Some(options),
+        _ => None,
+    });
+    let order = match order {
         Ok(order) => order,
         Err(faults) => return output::usage(&faults),
     };

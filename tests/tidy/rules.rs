@@ -260,6 +260,12 @@ const COLD: &[&str] = &[
     "println!",
     "print!",
     "log::",
+    "tracing",
+    "trace!",
+    "debug!",
+    "info!",
+    "warn!",
+    "error!",
     "Instant::now",
     "SystemTime",
     "Vec::new",
@@ -296,7 +302,8 @@ const FORBIDDEN: &[&str] =
     &["mgr", "ctx", "tmp", "util", "utils", "helper", "helpers", "manager", "handler", "context"];
 
 /// Names of others, which we must use.
-const FOREIGN_NAMES: &[&str] = &["Context", "ContextKind", "ContextValue", "SigHandler"];
+const FOREIGN_NAMES: &[&str] =
+    &["Context", "ContextKind", "ContextValue", "FmtContext", "SigHandler"];
 
 fn fault(source: &Source, line: usize, what: &str) -> String {
     format!("{}:{line}: {what}", source.path)

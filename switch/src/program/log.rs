@@ -1,60 +1,42 @@
-//! How a line of the log looks: as a sentence for people, with its level in front for the journal
-//! (sd-daemon(3)), or as a JSON object for machines. `output.rs` writes it.
+//! The log of the program, by `tracing`: how its lines look, and where they go. A line is a sentence
+//! for people, with its level in front for the journal (sd-daemon(3)), or a JSON object for
+//! machines.
 //!
-//! Why not `tracing`: its subscriber would want a format of our own for all three, and its
-//! appender's writer knows one stream, where reports and the log share an order (`pen.rs`). So
-//! nothing here would go, and 26 crates and 380 KB would come (0.1, 0.3 and 0.2 of the three, JSON
-//! and text, in a program of ten lines, stripped).
+//! `--quiet` and `--verbose` are levels: whoever tells something says how much it matters and does
+//! not ask who wants to know. Lines go where everything goes that is written (`output.rs`), so that
+//! they and the reports have one order, and who does not read them makes nobody wait (`pen.rs`).
+//!
+//! The formats are ours, for `tracing-subscriber`'s own begin with a time, a level and a module,
+//! and its JSON has no `port`. Between device and device there is no log: nothing there may be told
+//! frame by frame, and a rule of tests/tidy says so.
 
 use std::{
-    env, io,
-    sync::OnceLock,
+    env, fmt, io,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use nix::sys::stat::fstat;
 use serde::Serialize;
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
 use uswitch::topology::Faults;
+
+use super::{cli::Options, output};
 
 /// Device and inode of the journal's socket, for whom standard error is that.
 const JOURNAL_VARIABLE: &str = "JOURNAL_STREAM";
-
-/// Chosen once, by the switch. Everything else that the program does speaks to people.
-static FORMAT: OnceLock<Format> = OnceLock::new();
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Text,
     Journal,
     Json,
-}
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Level {
-    /// Something could not be done.
-    Error,
-    /// It could, but somebody should look at it.
-    Warning,
-    /// Something was done.
-    Info,
-}
-
-impl Level {
-    /// Of a complaint.
-    pub(super) fn of(complaint: &str) -> Level {
-        if complaint.starts_with("warning: ") { Level::Warning } else { Level::Error }
-    }
-
-    /// The priority of syslog(3).
-    fn priority(self) -> u8 {
-        match self {
-            Level::Error => 3,
-            Level::Warning => 4,
-            Level::Info => 6,
-        }
-    }
 }
 
 /// Whether what `--log-format` says is JSON.
@@ -70,16 +52,100 @@ pub(crate) fn is_json(word: Option<&str>) -> Result<bool, Faults> {
     }
 }
 
-/// Says how the lines of a switch look, once.
-pub(crate) fn choose(json: bool) {
-    let journal = || env::var(JOURNAL_VARIABLE).is_ok_and(|stream| is_stderr(&stream));
-    let format = match json {
-        true => Format::Json,
-        false if journal() => Format::Journal,
-        false => Format::Text,
+/// Says how the lines of a switch look, and which there are; or, without one, those of whatever
+/// else is done, which speaks to people. Once, before anything is told.
+pub(crate) fn begin(switch: Option<&Options>) {
+    let level = match switch {
+        Some(options) if options.quiet => Level::WARN,
+        Some(options) if !options.verbose => Level::INFO,
+        _ => Level::DEBUG,
     };
-    // Whoever chose before has chosen the same.
-    let _ = FORMAT.set(format);
+    let lines = tracing_subscriber::fmt()
+        .event_format(Format::of(switch))
+        .with_max_level(level)
+        .with_writer(|| Line)
+        .finish();
+    // Whoever began before has begun the same.
+    let _ = tracing::subscriber::set_global_default(lines);
+}
+
+impl Format {
+    fn of(switch: Option<&Options>) -> Format {
+        let journal = || env::var(JOURNAL_VARIABLE).is_ok_and(|stream| is_stderr(&stream));
+        match switch {
+            Some(options) if options.log_json => Format::Json,
+            Some(_) if journal() => Format::Journal,
+            _ => Format::Text,
+        }
+    }
+
+    /// The line for a sentence, with its end.
+    fn line(self, level: Level, sentence: &str, time: f64) -> String {
+        // Names may come from strangers.
+        let sentence = output::one_line(sentence);
+        let who = match level {
+            Level::ERROR => "uswitch: ",
+            Level::WARN => "uswitch: warning: ",
+            _ => "",
+        };
+        match self {
+            Format::Text => format!("{who}{sentence}\n"),
+            Format::Journal => format!("<{}>{who}{sentence}\n", priority(level)),
+            // It only moves a terminal's cursor.
+            Format::Json if sentence.is_empty() => String::new(),
+            Format::Json => {
+                let (port, text) = (port(&sentence), &*sentence);
+                let record = Record { time, level: name(level), port, text };
+                serde_json::to_string(&record).expect("texts and a number") + "\n"
+            }
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Format
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut sentence = Sentence::default();
+        event.record(&mut sentence);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Milliseconds are enough.
+        let time = since.as_millis() as f64 / 1e3;
+        writer.write_str(&self.line(*event.metadata().level(), &sentence.0, time))
+    }
+}
+
+/// What an event says.
+#[derive(Default)]
+struct Sentence(String);
+
+impl Visit for Sentence {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+/// Takes a line, whole, to where everything is written.
+struct Line;
+
+impl io::Write for Line {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        output::raw(&String::from_utf8_lossy(octets));
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Whether this is what standard error is. It may be inherited by who has another.
@@ -88,28 +154,23 @@ fn is_stderr(stream: &str) -> bool {
     stat.is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// The line for a sentence, which has no control characters, with its end.
-pub(super) fn line(level: Level, sentence: &str) -> String {
-    let format = FORMAT.get().copied().unwrap_or(Format::Text);
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Milliseconds are enough.
-    format.line(level, sentence, since.as_millis() as f64 / 1e3)
+/// The priority of syslog(3).
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
 }
 
-impl Format {
-    fn line(self, level: Level, sentence: &str, time: f64) -> String {
-        let who = if level == Level::Info { "" } else { "uswitch: " };
-        match self {
-            Format::Text => format!("{who}{sentence}\n"),
-            Format::Journal => format!("<{}>{who}{sentence}\n", level.priority()),
-            // It only moves a terminal's cursor.
-            Format::Json if sentence.is_empty() => String::new(),
-            Format::Json => {
-                let text = sentence.strip_prefix("warning: ").unwrap_or(sentence);
-                let record = Record { time, level, port: port(text), text };
-                serde_json::to_string(&record).expect("texts and a number") + "\n"
-            }
-        }
+/// The level's name in JSON, by syslog(3).
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warning",
+        Level::INFO => "info",
+        _ => "debug",
     }
 }
 
@@ -117,7 +178,7 @@ impl Format {
 struct Record<'a> {
     /// Seconds since 1970.
     time: f64,
-    level: Level,
+    level: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<&'a str>,
     text: &'a str,
@@ -132,30 +193,58 @@ fn port(sentence: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
     fn a_line_is_text_or_has_its_level() {
         let line = |format: Format, level, text| format.line(level, text, 1.5);
-        assert_eq!(line(Format::Text, Level::Info, "tap0: created"), "tap0: created\n");
-        assert_eq!(line(Format::Text, Level::Error, "no"), "uswitch: no\n");
-        let warning = "warning: tap0: it is a TUN";
+        assert_eq!(line(Format::Text, Level::INFO, "tap0: created"), "tap0: created\n");
+        assert_eq!(line(Format::Text, Level::ERROR, "no"), "uswitch: no\n");
+        let warning = "tap0: it is a TUN";
+        let warned = format!("<4>uswitch: warning: {warning}\n");
+        assert_eq!(line(Format::Journal, Level::WARN, warning), warned);
+        assert_eq!(line(Format::Journal, Level::ERROR, "no"), "<3>uswitch: no\n");
+        assert_eq!(line(Format::Journal, Level::DEBUG, "a\nb"), "<7>a\\nb\n");
+        assert_eq!(line(Format::Journal, Level::INFO, "a"), "<6>a\n");
         assert_eq!(
-            line(Format::Journal, Level::of(warning), warning),
-            format!("<4>uswitch: {warning}\n")
-        );
-        assert_eq!(line(Format::Journal, Level::of("no"), "no"), "<3>uswitch: no\n");
-        assert_eq!(line(Format::Journal, Level::Info, "a"), "<6>a\n");
-        assert_eq!(
-            line(Format::Json, Level::of(warning), warning),
+            line(Format::Json, Level::WARN, warning),
             "{\"time\":1.5,\"level\":\"warning\",\"port\":\"tap0\",\
              \"text\":\"tap0: it is a TUN\"}\n"
         );
         assert_eq!(
-            line(Format::Json, Level::Info, "switching \"2\" ports"),
+            line(Format::Json, Level::INFO, "switching \"2\" ports"),
             "{\"time\":1.5,\"level\":\"info\",\"text\":\"switching \\\"2\\\" ports\"}\n"
         );
-        assert_eq!(line(Format::Json, Level::Info, ""), "");
+        assert_eq!(line(Format::Json, Level::INFO, ""), "");
+    }
+
+    #[test]
+    fn what_is_told_is_a_line_of_its_own_with_its_level() {
+        #[derive(Clone, Default)]
+        struct Heard(Arc<Mutex<String>>);
+        impl io::Write for Heard {
+            fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+                *self.0.lock().unwrap() += str::from_utf8(octets).unwrap();
+                Ok(octets.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let heard = Heard::default();
+        let writer = heard.clone();
+        let lines = tracing_subscriber::fmt().event_format(Format::Journal);
+        let lines = lines.with_max_level(Level::INFO).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(lines, || {
+            output::complain("no");
+            output::warn(format_args!("{}: odd", "tap0"));
+            output::tell("a");
+            tracing::debug!("only for --verbose");
+        });
+        let lines = "<3>uswitch: no\n<4>uswitch: warning: tap0: odd\n<6>a\n";
+        assert_eq!(*heard.0.lock().unwrap(), lines);
     }
 
     #[test]

@@ -64,8 +64,8 @@ impl Notify {
             Ok(line) => Some(line),
             Err(error) => {
                 let (name, reason) = (name.display(), netlab::reason(&error));
-                output::complain(format_args!(
-                    "warning: the service manager hears nothing: {SOCKET_VARIABLE}={name}: {reason}"
+                output::warn(format_args!(
+                    "the service manager hears nothing: {SOCKET_VARIABLE}={name}: {reason}"
                 ));
                 None
             }

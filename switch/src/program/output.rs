@@ -1,6 +1,6 @@
 //! Where words go: what was asked for to standard output, everything else to standard error.
 //! Nothing in here panics, whoever has closed whatever; and while a switch runs, nothing in here
-//! waits for who reads them ([`Writing`]).
+//! waits for who reads them ([`Writing`]). The lines of the log have their look from `log.rs`.
 
 mod pen;
 
@@ -14,7 +14,6 @@ use uswitch::topology::Faults;
 
 pub(crate) use self::pen::Writing;
 use self::pen::{Stream, pen};
-use super::log::{self, Level};
 
 /// Everything was done.
 pub(crate) const DONE: u8 = 0;
@@ -26,8 +25,17 @@ pub(crate) const USAGE: u8 = 2;
 /// Where a failure or an event is told: one line, behind the program's name. There is nobody to
 /// tell that standard error is closed.
 pub(crate) fn complain(sentence: impl Display) {
-    let sentence = one_line(&sentence.to_string());
-    raw(&log::line(Level::of(&sentence), &sentence));
+    tracing::error!("{sentence}");
+}
+
+/// Where it is told that somebody should look at something: the same.
+pub(crate) fn warn(sentence: impl Display) {
+    tracing::warn!("{sentence}");
+}
+
+/// Where it is told what was done: one line.
+pub(crate) fn tell(sentence: impl Display) {
+    tracing::info!("{sentence}");
 }
 
 /// The text without anything that moves a terminal's cursor: names may come from strangers.
@@ -46,11 +54,6 @@ fn escaped(text: &str, bad: impl Fn(char) -> bool) -> String {
         false => c.to_string(),
     };
     text.chars().map(shown).collect()
-}
-
-/// Where it is told what was done: one line.
-pub(crate) fn tell(sentence: impl Display) {
-    raw(&log::line(Level::Info, &sentence.to_string()));
 }
 
 /// Where lines are told that are made up for a person already: the text as it is.

@@ -19,6 +19,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Select, TryRecvError};
+use tracing::debug;
 use uswitch::{
     bridge::GroupForward,
     fdb::FdbConfig,
@@ -34,7 +35,6 @@ use super::{
     cli::Options,
     config,
     control::{Captures, Control, Stations},
-    log,
     metrics::{Metrics, Snapshot},
     notify::{Notify, State},
     open,
@@ -48,14 +48,13 @@ const TEND_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Does what `uswitch --ports ...` asks for, from the first port to the last count.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    log::choose(options.log_json);
     let cpus = cpus();
     let (topology, ready) = match settle(options, &cpus) {
         Ok(settled) => settled,
         Err(code) => return code,
     };
     for warning in topology.warnings(&cpus) {
-        output::complain(format_args!("warning: {warning}"));
+        output::warn(warning);
     }
     let failed = |failures: Vec<String>| {
         failures.iter().for_each(output::complain);
@@ -146,17 +145,13 @@ impl Running<'_> {
         }
         running.open_control(control);
         running.tell_metrics();
-        if options.verbose {
-            output::tell(describe(&running.topology));
-            missing.iter().for_each(output::tell);
-        }
-        if !options.quiet {
-            output::tell(format_args!(
-                "switching {} with {}; Ctrl-C ends it",
-                output::plural(ports, "port"),
-                output::plural(workers, "worker")
-            ));
-        }
+        debug!("{}", describe(&running.topology));
+        missing.iter().for_each(|missing| debug!("{missing}"));
+        output::tell(format_args!(
+            "switching {} with {}; Ctrl-C ends it",
+            output::plural(ports, "port"),
+            output::plural(workers, "worker")
+        ));
         Ok(running)
     }
 
@@ -183,11 +178,9 @@ impl Running<'_> {
     fn tell_metrics(&self) {
         let Some(metrics) = &self.metrics else { return };
         if let Some(warning) = metrics.warning() {
-            output::complain(format_args!("warning: {warning}"));
+            output::warn(warning);
         }
-        if !self.options.quiet {
-            output::tell(format_args!("metrics: {}", metrics.place()));
-        }
+        output::tell(format_args!("metrics: {}", metrics.place()));
     }
 
     /// Gives the counters to who reads them.
@@ -213,7 +206,7 @@ impl Running<'_> {
 
     /// Tells what has changed to all who want to know.
     fn tell(&mut self, change: &Change) {
-        tell(change, self.options.quiet);
+        tell(change);
         if let Some(control) = &mut self.control {
             control.tell_change(change);
         }
@@ -336,22 +329,14 @@ impl Running<'_> {
     }
 }
 
-/// Tells what has changed: what went well to whoever wants to know, the rest to everybody.
-fn tell(change: &Change, quiet: bool) {
+/// Tells what has changed: what went well, and what did not.
+fn tell(change: &Change) {
     match change {
         Change::Came { name, warnings, .. } => {
-            if !quiet {
-                output::tell(change);
-            }
-            for warning in warnings {
-                output::complain(format_args!("warning: {name}: {warning}"));
-            }
+            output::tell(change);
+            warnings.iter().for_each(|warning| output::warn(format_args!("{name}: {warning}")));
         }
-        Change::Waits { .. } | Change::Told { .. } => {
-            if !quiet {
-                output::tell(change);
-            }
-        }
+        Change::Waits { .. } | Change::Told { .. } => output::tell(change),
         Change::Left { .. } | Change::Failed(_) | Change::Switch(_) => output::complain(change),
     }
 }

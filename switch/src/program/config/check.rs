@@ -26,7 +26,7 @@ pub(crate) fn run(path: &Path, json: bool) -> ExitCode {
         }
     };
     for warning in topology.warnings(&cpus) {
-        output::complain(format_args!("warning: {warning}"));
+        output::warn(warning);
     }
     if json {
         return output::print("[]\n");

@@ -143,7 +143,7 @@ impl Running<'_> {
         self.say_statics(&steps);
         // What could be wrong with it has been found in the file; what is left the system says.
         for why in self.route(&new).err().unwrap_or_default() {
-            output::complain(format_args!("warning: {why}"));
+            output::warn(why);
         }
         let workers = self.workers;
         self.topology = Topology { switch: SwitchConfig { workers, ..new.switch }, ..new };
@@ -183,7 +183,7 @@ impl Running<'_> {
         }
         for StaticEntry { mac, port } in said {
             if let Err(why) = self.handle.add_static(*mac, port) {
-                output::complain(format_args!("warning: {mac}: {why}"));
+                output::warn(format_args!("{mac}: {why}"));
             }
         }
     }

@@ -11,7 +11,7 @@ impl Running<'_> {
     pub(super) fn open_control(&mut self, listening: Result<Option<Listening>, String>) {
         match listening.and_then(|listening| listening.map(Control::serve).transpose()) {
             Ok(control) => self.control = control,
-            Err(why) => output::complain(format_args!("warning: {why}")),
+            Err(why) => output::warn(why),
         }
     }
 
@@ -66,9 +66,7 @@ impl Running<'_> {
 
     /// Tells what was done because somebody wanted it.
     pub(super) fn announce(&mut self, news: News) {
-        if !self.options.quiet {
-            output::tell(&news.text);
-        }
+        output::tell(&news.text);
         if let Some(control) = &mut self.control {
             control.tell(news);
         }
