@@ -26,7 +26,7 @@ use crate::{
     limit::{Bucket, Tick},
     neighbour::resolved::{Known, Resolved},
     packet::{Ipv4, Ipv6, PacketMeta, Upper, decrement_hop_limit, decrement_ttl},
-    route::{LegId, ReversePath},
+    route::{Leg, LegId, ReversePath},
     stats::{Reason, Stats},
     tables::{Hops, Tables, Target, Via},
 };
@@ -51,6 +51,20 @@ pub enum Verdict {
         to: Known,
         /// Its octets. What is behind them was added by the link and stays here.
         len: usize,
+    },
+    /// The same, by the leg by which it came. The packet that was emitted tells its sender that
+    /// the next hop is nearer to it than the router, and goes first.
+    Redirect {
+        /// To whom.
+        hop: Hop,
+        /// Where that is.
+        to: Known,
+        /// Its octets.
+        len: usize,
+        /// The sender.
+        sender: Hop,
+        /// Where that is.
+        at: Known,
     },
     /// It goes on as the fragments that were emitted, in their order.
     Fragments {
@@ -200,7 +214,7 @@ impl Router {
             _ => self.decide_v4(arrival, place, now, emit),
         };
         match verdict {
-            Verdict::Forward { .. } => self.stats.forwarded += 1,
+            Verdict::Forward { .. } | Verdict::Redirect { .. } => self.stats.forwarded += 1,
             Verdict::Fragments { .. } => self.stats.fragmented += 1,
             Verdict::Finish => self.stats.unfinished += 1,
             Verdict::Resolve(_) => self.stats.unresolved += 1,
@@ -223,7 +237,7 @@ impl Router {
         now: Tick,
         emit: &mut impl Emit,
     ) -> Verdict {
-        let mtu = self.tables.leg(hop.leg).mtu;
+        let Leg { mtu, redirects, .. } = *self.tables.leg(hop.leg);
         // Segments are what a wire will carry.
         let large = header.len().min(arrival.meta.largest) > mtu;
         match header {
@@ -250,12 +264,18 @@ impl Router {
             _ => {}
         }
         let Some(to) = self.neighbours.get(hop) else { return Verdict::Resolve(hop) };
+        let nearer = hop.leg == arrival.leg && redirects;
+        let told = if nearer { self.redirect(arrival, header, (hop, to), now, emit) } else { None };
         match header {
             // RFC 1812, section 5.3.1: by one, for what has been seen to be more than one.
             Header::V4(_) => decrement_ttl(arrival.octets),
             Header::V6(..) => decrement_hop_limit(arrival.octets),
         }
-        Verdict::Forward { hop, to, len: header.len() }
+        let len = header.len();
+        match told {
+            None => Verdict::Forward { hop, to, len },
+            Some((sender, at)) => Verdict::Redirect { hop, to, len, sender, at },
+        }
     }
 
     /// The next hop for this packet, of those that its route has.
@@ -329,7 +349,7 @@ mod tests {
         limit::Limit,
         link::LinkAddress,
         packet::checksum_icmpv6,
-        route::{Kind, Leg, NextHop, Route},
+        route::{Kind, NextHop, Route},
     };
 
     const UDP: u8 = 17;

@@ -184,6 +184,11 @@ impl Slow {
                 let held = Held { came: Some(leg), lead, packet: &payload[..len] };
                 self.give(hop, held.emit(), now, wire);
             }
+            Verdict::Redirect { hop, len, sender, .. } => {
+                let held = Held { came: Some(leg), lead, packet: &payload[..len] }.emit();
+                self.give_made(sender, None, now, wire);
+                self.give(hop, held, now, wire);
+            }
             Verdict::Reply { hop, .. } => self.give_made(hop, None, now, wire),
             Verdict::Fragments { hop, .. } => self.give_made(hop, Some(leg), now, wire),
             Verdict::Finish => return Outcome::Finish,

@@ -344,7 +344,7 @@ fn outcome(router: &mut Router, octets: &mut [u8], leg: usize) -> Outcome {
     let place = router.place(octets);
     let mut arrival = Arrival { octets, leg: LegId(leg as u16), meta };
     match router.decide(&mut arrival, place, Tick(0), &mut emitted) {
-        Verdict::Forward { hop, .. } => {
+        Verdict::Forward { hop, .. } | Verdict::Redirect { hop, .. } => {
             Outcome::Forward { leg: hop.leg.index(), next: hop.address, parts: 1 }
         }
         Verdict::Fragments { hop, .. } => {

@@ -27,7 +27,7 @@ use uswitch_router::{
     forward::{Arrival, Emit, Hop, Place, Router, Verdict},
     limit,
     link::{LinkAddress, ethertype},
-    neighbour::resolved::Resolved,
+    neighbour::resolved::{Known, Resolved},
     packet::PacketMeta,
     route::LegId,
     stats::Stats,
@@ -107,6 +107,8 @@ enum Step {
     On(Foot),
     /// What was made of it does.
     Made(Foot),
+    /// First what was made, then the frame.
+    Both(Foot),
     /// It goes up to the slow path.
     Up,
     /// It ended here.
@@ -213,15 +215,14 @@ impl Routing {
     fn step(&mut self, verdict: Verdict, lent: &mut Lent<'_>, index: usize) -> Step {
         match verdict {
             Verdict::Forward { hop, to, len } => {
-                if to.stale {
-                    self.tell_used(hop);
-                }
-                let Some(foot) = self.feet[hop.leg.index()] else { return Step::Ended };
-                let head = lent.octets_mut(index);
-                head[..6].copy_from_slice(&to.to.0);
-                head[6..12].copy_from_slice(&foot.own.octets());
-                lent.truncate(index, HEADER_LEN + len);
-                Step::On(foot)
+                self.forward((hop, to), lent, index, len).map_or(Step::Ended, Step::On)
+            }
+            Verdict::Redirect { hop, to, len, at, .. } => {
+                let Some(foot) = self.forward((hop, to), lent, index, len) else {
+                    return Step::Ended;
+                };
+                self.made.address(at.to, foot.own);
+                Step::Both(foot)
             }
             Verdict::Reply { hop, to, .. } | Verdict::Fragments { hop, to } => {
                 let Some(foot) = self.feet[hop.leg.index()] else { return Step::Ended };
@@ -231,6 +232,26 @@ impl Routing {
             Verdict::Resolve(_) | Verdict::Local | Verdict::Finish => Step::Up,
             Verdict::Drop(_) => Step::Ended,
         }
+    }
+
+    /// Writes the new header. Returns where the frame goes on.
+    #[inline]
+    fn forward(
+        &mut self,
+        (hop, to): (Hop, Known),
+        lent: &mut Lent<'_>,
+        index: usize,
+        len: usize,
+    ) -> Option<Foot> {
+        if to.stale {
+            self.tell_used(hop);
+        }
+        let foot = self.feet[hop.leg.index()]?;
+        let head = lent.octets_mut(index);
+        head[..6].copy_from_slice(&to.to.0);
+        head[6..12].copy_from_slice(&foot.own.octets());
+        lent.truncate(index, HEADER_LEN + len);
+        Some(foot)
     }
 
     /// A neighbour that has been silent for long is sent to: it shall be asked whether it is there.

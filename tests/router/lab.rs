@@ -76,6 +76,16 @@ pub struct Lab {
 
 impl Lab {
     pub fn new(bridges: &[Bridge], workers: usize) -> Lab {
+        Lab::routing(bridges, workers, configs(bridges), &[])
+    }
+
+    /// One whose legs and routes are these.
+    pub fn routing(
+        bridges: &[Bridge],
+        workers: usize,
+        configs: Vec<LegConfig>,
+        routes: &[Route],
+    ) -> Lab {
         let config = SwitchConfig { workers, ..SwitchConfig::default() };
         let mut handle = switch::start(&config).unwrap();
         let mut legs = Legs::start(&handle).unwrap();
@@ -83,7 +93,7 @@ impl Lab {
             (0..of.hosts).map(|n| plug(&mut handle, bridge as u8, n as u8 + 2, of.mtu)).collect()
         });
         let hosts = hosts.collect();
-        legs.apply(&mut handle, configs(bridges), &[] as &[Route]).unwrap();
+        legs.apply(&mut handle, configs, routes).unwrap();
         Lab { hosts, _legs: legs, handle }
     }
 

@@ -11,4 +11,5 @@ mod machine;
 mod member;
 mod program;
 mod solicit;
+mod redirect;
 mod traffic;

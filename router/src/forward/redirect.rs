@@ -2,61 +2,52 @@
 
 use std::net::IpAddr;
 
-use super::{Arrival, Emit, Hop, Router};
+use super::{Arrival, Emit, Header, Hop, Router};
 use crate::{
     icmp::{self, redirect},
     limit::Tick,
-    link::LinkAddress,
-    packet::{Ipv4, Ipv6},
+    neighbour::resolved::Known,
 };
 
 impl Router {
-    /// Tells the sender of a packet that its next hop is nearer to it than the router, if its leg
-    /// does that and nothing speaks against it. The packet is as it came, and goes on all the
-    /// same. `link` is where the next hop is, if that is known. Returns to whom the packet goes
-    /// that was emitted, if one was.
-    pub fn redirect(
+    /// Tells the sender of a packet that its next hop is nearer to it than the router, if nothing
+    /// speaks against it: the packet goes on by the leg by which it came, which tells such things.
+    /// It is as it came, and goes on all the same. Returns to whom the packet goes that was
+    /// emitted, if one was, and where that is.
+    #[cold]
+    pub(super) fn redirect(
         &mut self,
         arrival: &Arrival<'_>,
-        hop: Hop,
-        link: Option<LinkAddress>,
+        header: &Header,
+        (hop, to): (Hop, Known),
         now: Tick,
         emit: &mut impl Emit,
-    ) -> Option<Hop> {
-        // It is asked for each packet that goes on: first what costs nothing.
-        if hop.leg != arrival.leg || !self.tables.leg(arrival.leg).redirects || arrival.meta.group {
-            return None;
-        }
+    ) -> Option<(Hop, Known)> {
         let octets = &*arrival.octets;
-        match octets.first().map(|first| first >> 4) {
-            Some(4) => {
-                let packet = Ipv4::parse(octets).ok()?;
-                let (sender, to) = (packet.source.into(), packet.destination.into());
-                let may = icmp::may_answer_v4(octets, &packet);
-                let source = self.nearer(arrival, (sender, to), hop).filter(|_| may);
-                let (IpAddr::V4(source), IpAddr::V4(next)) = (source?, hop.address) else {
-                    return None;
-                };
+        let sender = Hop { leg: arrival.leg, address: header.source() };
+        let may = match header {
+            Header::V4(packet) => icmp::may_answer_v4(octets, packet),
+            Header::V6(packet, upper) => icmp::may_answer_v6(octets, packet, upper),
+        };
+        let destination = header.destination();
+        let source = self.nearer(arrival, (sender.address, destination), hop).filter(|_| may)?;
+        // Nobody is asked for only to be told this.
+        let at = self.neighbours.get(sender)?;
+        match (header, source, hop.address) {
+            (Header::V4(packet), IpAddr::V4(source), IpAddr::V4(next)) => {
                 let room = self.room(arrival, redirect::len_v4(packet.len), now, emit)?;
                 self.ident = self.ident.wrapping_add(1);
-                redirect::emit_v4(room, next, source, (octets, &packet), self.ident);
-                Some(Hop { leg: arrival.leg, address: sender })
+                redirect::emit_v4(room, next, source, (octets, packet), self.ident);
             }
-            _ => {
-                let packet = Ipv6::parse(octets).ok()?;
-                let (sender, to) = (packet.source.into(), packet.destination.into());
-                let upper = packet.upper(octets).ok()?;
-                let may = icmp::may_answer_v6(octets, &packet, &upper);
-                let source = self.nearer(arrival, (sender, to), hop).filter(|_| may);
-                let (IpAddr::V6(source), IpAddr::V6(target)) = (source?, hop.address) else {
-                    return None;
-                };
+            (Header::V6(packet, _), IpAddr::V6(source), IpAddr::V6(target)) => {
+                let link = (to != Known::ANYBODY).then_some(to.to);
                 let redirect = redirect::RedirectV6 { source, target, link };
                 let room = self.room(arrival, redirect.len(packet.len), now, emit)?;
-                redirect.emit(room, (octets, &packet));
-                Some(Hop { leg: arrival.leg, address: sender })
+                redirect.emit(room, (octets, packet));
             }
+            _ => return None,
         }
+        Some((sender, at))
     }
 
     /// From which address a sender is told.
@@ -100,6 +91,8 @@ mod tests {
             sample::{Emitted, ipv4, ipv6},
         },
         limit::Limit,
+        link::LinkAddress,
+        neighbour::resolved::Resolved,
         packet::PacketMeta,
         route::{Kind, Leg, LegId, NextHop, Route},
         tables::Tables,
@@ -119,19 +112,20 @@ mod tests {
         Router::new(Arc::new(Tables::build(vec![leg], &[v4, v6]).unwrap()), 1)
     }
 
-    /// To whom something is said about a packet, and what.
-    fn told(router: &mut Router, octets: &[u8], group: bool) -> Option<(Hop, Vec<u8>)> {
+    /// To whom something is said about a packet, and what. It goes on all the same.
+    fn told(router: &mut Router, octets: &[u8]) -> Option<(Hop, Vec<u8>)> {
         let mut emitted = Emitted::default();
-        let meta = PacketMeta { group, ..PacketMeta::of(octets) };
-        let (leg, now) = (LegId(0), Tick(0));
         let mut edited = octets.to_vec();
-        let mut arrival = Arrival { octets: &mut edited, leg, meta: PacketMeta::of(octets) };
+        let meta = PacketMeta::of(octets);
+        let mut arrival = Arrival { octets: &mut edited, leg: LegId(0), meta };
         let place = router.place(octets);
-        let verdict = router.decide(&mut arrival, place, now, &mut emitted);
-        let Verdict::Forward { hop, .. } = verdict else { panic!("{verdict:?}") };
-        let mut came = octets.to_vec();
-        let arrival = Arrival { octets: &mut came, leg, meta };
-        let to = router.redirect(&arrival, hop, None, now, &mut emitted);
+        let verdict = router.decide(&mut arrival, place, Tick(0), &mut emitted);
+        let to = match verdict {
+            Verdict::Forward { .. } => None,
+            Verdict::Redirect { sender, .. } => Some(sender),
+            _ => panic!("{verdict:?}"),
+        };
+        assert_ne!(edited, octets, "a hop less");
         assert_eq!(to.is_some(), !emitted.0.is_empty());
         to.map(|to| (to, emitted.0.remove(0)))
     }
@@ -140,35 +134,49 @@ mod tests {
     fn host_is_told_of_the_other_router_as_often_as_errors_are() {
         let mut router = router(true);
         let v4 = ipv4("10.0.0.2", "192.0.2.1", 64, 17, &[7; 30]);
-        let (to, message) = told(&mut router, &v4, false).unwrap();
+        let (to, message) = told(&mut router, &v4).unwrap();
         assert_eq!((to.address, message[20..22].to_vec()), ([10, 0, 0, 2].into(), vec![5, 1]));
         assert_eq!(message[24..28], [10, 0, 0, 9]);
         assert_eq!(message[28..], v4);
         let v6 = ipv6("fd00::2", "2001:db8::1", 64, 17, &[7; 32]);
-        let (to, message) = told(&mut router, &v6, false).unwrap();
+        let (to, message) = told(&mut router, &v6).unwrap();
         assert_eq!((to.address.to_string(), message[40]), ("fd00::2".to_owned(), 137));
         assert!(message.ends_with(&v6));
-        assert_eq!(told(&mut router, &v4, false), None);
+        assert_eq!(told(&mut router, &v4), None);
         assert_eq!((router.stats().icmp_sent, router.stats().icmp_limited), (2, 1));
     }
 
     #[test]
-    fn nobody_is_told_where_that_is_off_nor_about_errors_groups_and_fragments() {
+    fn nobody_is_told_where_that_is_off_nor_about_errors_and_fragments() {
         let v4 = ipv4("10.0.0.2", "192.0.2.1", 64, 17, &[7; 30]);
         let v6 = ipv6("fd00::2", "2001:db8::1", 64, 17, &[7; 32]);
         for octets in [&v4, &v6] {
-            assert_eq!(told(&mut router(false), octets, false), None);
-            assert_eq!(told(&mut router(true), octets, true), None);
+            assert_eq!(told(&mut router(false), octets), None);
         }
         let error = ipv4("10.0.0.2", "192.0.2.1", 64, 1, &[3, 1, 0, 0, 0, 0, 0, 0]);
         let error_v6 = ipv6("fd00::2", "2001:db8::1", 64, 58, &[1, 0, 0, 0, 0, 0, 0, 0]);
         let far = ipv4("198.51.100.1", "192.0.2.1", 64, 17, &[7; 30]);
         for octets in [error, error_v6, far] {
-            assert_eq!(told(&mut router(true), &octets, false), None);
+            assert_eq!(told(&mut router(true), &octets), None);
         }
         let mut fragment = v4;
         fragment[7] = 9;
         let fragment = crate::forward::sample::sealed(fragment);
-        assert_eq!(told(&mut router(true), &fragment, false), None);
+        assert_eq!(told(&mut router(true), &fragment), None);
+    }
+
+    #[test]
+    fn nobody_is_asked_for_only_to_be_told() {
+        let mut router = router(true);
+        let mut near = Resolved::new(1, &[None]);
+        let known = Known { to: LinkAddress([2, 0, 0, 0, 0, 9]), stale: false };
+        near.set(LegId(0), &[("10.0.0.9".parse().unwrap(), known)]);
+        router.know(Arc::new(near.clone()));
+        let v4 = ipv4("10.0.0.2", "192.0.2.1", 64, 17, &[7; 30]);
+        assert_eq!(told(&mut router, &v4), None);
+        let sender = "10.0.0.2".parse().unwrap();
+        near.set(LegId(0), &[("10.0.0.9".parse().unwrap(), known), (sender, known)]);
+        router.know(Arc::new(near));
+        assert!(told(&mut router, &v4).is_some());
     }
 }

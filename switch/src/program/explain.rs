@@ -229,7 +229,8 @@ pub(crate) struct Egress {
 pub(crate) struct Routed {
     /// The leg by which it leaves its bridge.
     pub(crate) leg: String,
-    /// `forward`, `fragments`, `reply`, `resolve`, `finish`, `local`, `drop` or `ignore`.
+    /// `forward`, `redirect`, `fragments`, `reply`, `resolve`, `finish`, `local`, `drop` or
+    /// `ignore`.
     pub(crate) verdict: String,
     /// Why it ends here, by the name of what counts that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -259,7 +260,10 @@ impl Routed {
             // They go the same way.
             text += &match rest.len() {
                 0 => String::new(),
-                count => format!("\nAnd so with {} more.\n", plural(count, "fragment")),
+                count if self.verdict == "fragments" => {
+                    format!("\nAnd so with {} more.\n", plural(count, "fragment"))
+                }
+                _ => rest.iter().map(|next| format!("\n{}", next.text())).collect(),
             };
         }
         text

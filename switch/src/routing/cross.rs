@@ -46,11 +46,10 @@ impl<T: Tx, W: Witness> Crossing<'_, T, W> {
                     continue;
                 }
                 Step::On(foot) => onward(&mut routing.onward, foot, index),
-                Step::Made(foot) => {
-                    // What came before leaves before.
-                    self.go_on(routing, lent.batch());
-                    let Routing { made, addressed, .. } = routing;
-                    self.enter(foot, made.all(), addressed);
+                Step::Made(foot) => self.enter_made(foot, routing, lent.batch()),
+                Step::Both(foot) => {
+                    self.enter_made(foot, routing, lent.batch());
+                    onward(&mut routing.onward, foot, index);
                 }
                 Step::Ended => {}
             }
@@ -61,6 +60,13 @@ impl<T: Tx, W: Witness> Crossing<'_, T, W> {
         if up != 0 && self.egress.offer(port, Selection { batch: lent.batch(), mask: up }) {
             self.lose(port);
         }
+    }
+
+    /// What the router has made comes in. What came before leaves before.
+    fn enter_made(&mut self, foot: Foot, routing: &mut Routing, batch: Batch<'_>) {
+        self.go_on(routing, batch);
+        let Routing { made, addressed, .. } = routing;
+        self.enter(foot, made.all(), addressed);
     }
 
     /// Lets go on what can.

@@ -63,6 +63,11 @@ impl Legs {
                 let made = routing.made.all().frames();
                 made.map(|frame| (foot.ingress.port, frame.wire().to_vec())).collect()
             }
+            Step::Both(foot) => {
+                let made = routing.made.all().frames();
+                let all = made.chain([lent.frame(0)]);
+                all.map(|frame| (foot.ingress.port, frame.wire().to_vec())).collect()
+            }
             Step::Up | Step::Ended => Vec::new(),
         };
         let known = match verdict {
@@ -176,7 +181,7 @@ mod tests {
             LegConfig {
                 port: PortConfig { bridge, ..PortConfig::named(format!("leg{number}")) },
                 link: Link::new(LinkAddress(LEGS[number].octets()), addresses.clone()),
-                leg: Leg::new(addresses, [1500, 1280][number]),
+                leg: Leg { redirects: true, ..Leg::new(addresses, [1500, 1280][number]) },
                 advertise: None,
             }
         };
@@ -188,7 +193,9 @@ mod tests {
         ];
         let mut legs = Legs::start(&handle).unwrap();
         legs.apply(&mut handle, vec![config(0), config(1)], &routes).unwrap();
-        for (leg, address) in [(0, "10.0.0.2"), (1, "10.1.0.2"), (0, "fd00::2")] {
+        for (leg, address) in
+            [(0, "10.0.0.2"), (0, "10.0.0.3"), (1, "10.1.0.2"), (0, "fd00::2"), (0, "fd00::3")]
+        {
             let hop = Hop { leg: LegId(leg), address: address.parse().unwrap() };
             let mac = LinkAddress(HOSTS[usize::from(leg)].octets());
             legs.add_neighbour(hop, mac).unwrap();
@@ -212,6 +219,10 @@ mod tests {
             let mut expected = before;
             match crossed.verdict {
                 Some(Verdict::Forward { .. }) => expected.forwarded += 1,
+                Some(Verdict::Redirect { .. }) => {
+                    expected.forwarded += 1;
+                    expected.icmp_sent += 1;
+                }
                 Some(Verdict::Fragments { .. }) => {
                     expected.fragmented += 1;
                     expected.fragments += crossed.onward.len() as u64;
@@ -276,6 +287,7 @@ mod tests {
             Some(Verdict::Reply { reason, .. }) => ("reply", reason),
             Some(Verdict::Drop(reason)) => ("drop", Some(reason)),
             Some(Verdict::Forward { .. }) => ("forward", None),
+            Some(Verdict::Redirect { .. }) => ("redirect", None),
             Some(Verdict::Fragments { .. }) => ("fragments", None),
             Some(Verdict::Resolve(_)) => ("resolve", None),
             Some(Verdict::Local) => ("local", None),
@@ -289,6 +301,8 @@ mod tests {
             (v4([10, 1, 0, 2], 64, 20, 0), ("forward", None)),
             (v4([10, 2, 9, 9], 2, 20, 0), ("forward", None)),
             (v4([10, 0, 0, 2], 64, 20, 0), ("drop", Some(Reason::Land))),
+            (v4([10, 0, 0, 3], 64, 20, 0), ("redirect", None)),
+            (v6([0, 3], 64, &[200; 8]), ("redirect", None)),
             (v4([10, 1, 0, 2], 64, 1400, 0), ("fragments", None)),
             (v4([10, 1, 0, 2], 64, 1400, 0x4000), ("reply", Some(Reason::TooBig))),
             (v4([10, 1, 0, 2], 1, 20, 0), ("reply", Some(Reason::Ttl))),

@@ -32,6 +32,7 @@ pub const LEG: &[Setting] = &[
     one("mac", "ADDRESS", "its MAC address"),
     one("reverse-path", "off|loose|strict", "whether sources must be reached by any leg, by it"),
     one("proxy", "on|off", "answers who asks there for addresses behind other legs"),
+    one("redirects", "on|off", "tells hosts of routers on their own link that are nearer"),
 ];
 
 /// A foot of the router, as it should be.
@@ -49,6 +50,10 @@ pub struct LegSpec {
     pub reverse_path: ReversePath,
     /// Whether it answers for addresses behind other legs (RFC 1027).
     pub proxy: bool,
+    /// Whether it tells hosts of better first hops on their own link (RFC 1812, section 5.2.7.2;
+    /// RFC 4861, section 8.2). Off if nothing is said: a router must be able to, and need not.
+    /// Packets arrive without, and a redirect changes the routes of whoever believes it.
+    pub redirects: bool,
     /// What it tells hosts of itself (RFC 4861). `None`: nothing.
     pub advertise: Option<AdvertiseSpec>,
 }
@@ -91,6 +96,7 @@ impl LegSpec {
             mac: None,
             reverse_path: ReversePath::Off,
             proxy: false,
+            redirects: false,
             advertise: None,
         }
     }
@@ -109,6 +115,7 @@ impl LegSpec {
             "mac" => self.mac = Some(parse_mac(text)?),
             "reverse-path" => self.reverse_path = text.parse()?,
             "proxy" => self.proxy = on_off(name, text)?,
+            "redirects" => self.redirects = on_off(name, text)?,
             _ => unreachable!("only what a leg has"),
         }
         Ok(())
@@ -116,7 +123,8 @@ impl LegSpec {
 
     /// Its options, by which [`LegSpec::read`] gives it again; without what it advertises.
     pub fn emit(&self) -> Vec<(&'static str, String)> {
-        let LegSpec { name: _, addresses, mtu, mac, reverse_path, proxy, advertise: _ } = self;
+        let LegSpec { name: _, addresses, mtu, mac, reverse_path, proxy, redirects, advertise: _ } =
+            self;
         let addresses = addresses.iter().map(|own| ("address", own.to_string()));
         let mut options: Vec<_> = addresses.collect();
         options.extend(mtu.map(|mtu| ("mtu", mtu.to_string())));
@@ -125,6 +133,7 @@ impl LegSpec {
             options.push(("reverse-path", reverse_path.to_string()));
         }
         options.extend(proxy.then(|| ("proxy", "on".to_owned())));
+        options.extend(redirects.then(|| ("redirects", "on".to_owned())));
         options
     }
 
@@ -302,7 +311,8 @@ mod tests {
     fn a_leg_is_its_bridge_and_addresses() {
         let texts = [
             "br=10.0.0.1/24,fd00:1::1/64",
-            "lan=10.0.0.1/24,mtu=9000,mac=02:00:00:00:00:01,reverse-path=strict,proxy=on",
+            "lan=10.0.0.1/24,mtu=9000,mac=02:00:00:00:00:01,reverse-path=strict,proxy=on,\
+             redirects=on",
         ];
         for text in texts {
             let leg: LegSpec = text.parse().unwrap_or_else(|faults| panic!("{text}: {faults}"));

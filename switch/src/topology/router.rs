@@ -117,6 +117,7 @@ fn leg(spec: &LegSpec, config: &RouterConfig) -> Leg {
         super::ReversePath::Loose => ReversePath::Loose,
         super::ReversePath::Strict => ReversePath::Strict,
     };
+    leg.redirects = spec.redirects;
     let RouterConfig { icmp_rate, icmp_burst } = *config;
     let per_tick = (u64::from(icmp_rate) * Tick::MILLIS).div_ceil(1000) as u32;
     leg.errors = Limit { per_tick, burst: if icmp_rate == 0 { 0 } else { icmp_burst } };

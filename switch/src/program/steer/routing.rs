@@ -204,11 +204,12 @@ fn legs(rows: &[LegRow], json: bool) -> String {
         return line(&rows);
     }
     let tell = |row: &LegRow| {
-        let LegRow { ifname, mtu, address, addr_info, reverse_path, proxy } = row;
+        let LegRow { ifname, mtu, address, addr_info, reverse_path, proxy, redirects } = row;
         let mut text = format!("{ifname}: mtu {mtu}");
         text += &address.as_ref().map_or(String::new(), |mac| format!(" address {mac}"));
         text += &reverse_path.as_ref().map_or(String::new(), |how| format!(" reverse-path {how}"));
-        text += if *proxy { " proxy\n" } else { "\n" };
+        text += if *proxy { " proxy" } else { "" };
+        text += if *redirects { " redirects\n" } else { "\n" };
         let addresses = addr_info.iter();
         text + &addresses
             .map(|own| {
@@ -261,12 +262,12 @@ mod tests {
              "addr_info": [{"family": "inet", "local": "10.0.0.1", "prefixlen": 24},
                            {"family": "inet6", "local": "fe80::1", "prefixlen": 64,
                             "dadfailed": true}]},
-            {"ifname": "tun0", "mtu": 1400, "addr_info": []},
+            {"ifname": "tun0", "mtu": 1400, "redirects": true, "addr_info": []},
         ]))
         .unwrap();
         let expected = "br: mtu 1500 address 02:00:00:00:00:01 reverse-path strict proxy\n    \
                         inet 10.0.0.1/24\n    inet6 fe80::1/64 dadfailed\n\
-                        tun0: mtu 1400\n";
+                        tun0: mtu 1400 redirects\n";
         assert_eq!(legs(&rows, false), expected);
     }
 }

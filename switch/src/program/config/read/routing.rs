@@ -506,6 +506,7 @@ error: 10.1.0.7 is not on the link of leg `br`
         ("reverse-path", "strict"),
         ("reverse-path", "loose"),
         ("proxy", "on"),
+        ("redirects", "on"),
     ];
     /// Options of a TUN, likewise.
     const TUN_WORDS: &[(&str, &str)] = &[

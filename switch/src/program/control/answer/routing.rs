@@ -75,6 +75,8 @@ pub(crate) struct LegRow {
     pub(crate) reverse_path: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) proxy: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) redirects: bool,
 }
 
 /// One address of a leg.
@@ -261,7 +263,7 @@ fn family(address: IpAddr) -> String {
 
 /// A leg, as it was said.
 fn leg_row(leg: &LegSpec) -> LegRow {
-    let LegSpec { name, addresses, mtu, mac, reverse_path, proxy, .. } = leg;
+    let LegSpec { name, addresses, mtu, mac, reverse_path, proxy, redirects, .. } = leg;
     let addresses = addresses.iter().map(|own| AddressRow {
         family: family(own.address()),
         local: own.address(),
@@ -276,6 +278,7 @@ fn leg_row(leg: &LegSpec) -> LegRow {
         addr_info: addresses.collect(),
         reverse_path: (*reverse_path != ReversePath::Off).then(|| reverse_path.to_string()),
         proxy: *proxy,
+        redirects: *redirects,
     }
 }
 

@@ -79,6 +79,7 @@ impl Telling<'_> {
     fn hop(&self) -> Option<(Hop, Option<Known>)> {
         match self.crossed.verdict? {
             Verdict::Forward { hop, to, .. }
+            | Verdict::Redirect { hop, to, .. }
             | Verdict::Fragments { hop, to }
             | Verdict::Reply { hop, to, .. } => Some((hop, Some(to))),
             Verdict::Resolve(hop) => Some((hop, None)),
@@ -93,6 +94,15 @@ impl Telling<'_> {
             Verdict::Forward { hop, to, .. } => {
                 let (way, at) = (self.way(hop), self.at(to));
                 ("forward", format!("{way}, where that is {at}. It goes on with one hop less."))
+            }
+            Verdict::Redirect { hop, to, sender, .. } => {
+                let (way, at, sender) = (self.way(hop), self.at(to), sender.address);
+                let text = format!(
+                    "{way}, where that is {at}. It goes on with one hop less, by the leg by which \
+                     it came: {sender} is told by a redirect that this is nearer to it, as often \
+                     as `icmp-rate` allows."
+                );
+                ("redirect", text)
             }
             Verdict::Fragments { hop, to } => {
                 let mtu = self.legs.tables().leg(hop.leg).mtu;
