@@ -15,9 +15,9 @@ if [ -z "${USWITCH_FRAMES:-}" ] && [ -d "$frames" ]; then
 fi
 
 # Programs that the tests use beside what Cargo builds, and their Debian packages.
-packages=(busybox-static ethtool iperf3 iproute2 iputils-tracepath ndisc6 passt procps prometheus
-    qemu-system-x86 radvdump strace systemd tcpdump tmux traceroute tshark util-linux valgrind
-    vde2 openvswitch-switch)
+packages=(bird2 busybox-static ethtool iperf3 iproute2 iputils-tracepath ndisc6
+    openvswitch-switch passt procps prometheus qemu-system-x86 radvdump strace systemd tcpdump
+    tmux traceroute tshark util-linux valgrind vde2)
 
 install() {
     local missing=()
@@ -30,6 +30,7 @@ install() {
             "${missing[@]}" >/dev/null
     fi
     # The packages start their daemons; the tests start their own.
+    service bird stop >/dev/null 2>&1 || true
     service openvswitch-switch stop >/dev/null 2>&1 || true
     service prometheus stop >/dev/null 2>&1 || true
     echo "installed: ${missing[*]:-nothing was missing}"

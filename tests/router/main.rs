@@ -1,6 +1,7 @@
 //! The router between real hosts: bridges of one switch, hosts in namespaces behind their TAPs,
 //! and what hosts really say. Needs root.
 
+mod beside;
 mod cases;
 mod chain;
 mod differential;
@@ -10,6 +11,6 @@ mod lab;
 mod machine;
 mod member;
 mod program;
-mod solicit;
 mod redirect;
+mod solicit;
 mod traffic;

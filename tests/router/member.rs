@@ -67,7 +67,7 @@ pub fn run(namespace: &Namespace, words: &str) -> Output {
 /// Starts one that ends with the test; what it says is at its `stdout`.
 pub fn spawn(namespace: &Namespace, words: &str) -> Running {
     let mut command = command(words);
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let child = namespace.run(|| command.spawn()).unwrap();
     Running(child.unwrap_or_else(|e| panic!("`{words}`: {e}")))
 }
