@@ -1,6 +1,6 @@
-//! The log of the program, by `tracing`: how its lines look, and where they go. A line is a sentence
-//! for people, with its level in front for the journal (sd-daemon(3)), or a JSON object for
-//! machines.
+//! The log of the program, by `tracing`: how its lines look, and where they go. A line is a
+//! sentence for people, with its level in front for the journal (sd-daemon(3)), or a JSON object
+//! for machines.
 //!
 //! `--quiet` and `--verbose` are levels: whoever tells something says how much it matters and does
 //! not ask who wants to know. Lines go where everything goes that is written (`output.rs`), so that
