@@ -57,8 +57,13 @@ fn every_list_of_files_names_files_that_need_it() {
 #[test]
 fn every_counter_is_explained_in_the_readme() {
     let readme = fs::read_to_string(root().join("README.md")).expect("there is a README");
+    use uswitch_router::{neighbour::stats::Counter, stats::Reason, totals::Count};
     let missing = uswitch::stats::Counter::ALL.iter().map(|counter| counter.name());
-    let missing: Vec<_> = missing.filter(|name| !readme.contains(name)).collect();
+    let missing = missing.chain(Count::ALL.iter().map(|count| count.name()));
+    let missing = missing.chain(Reason::ALL.iter().map(|reason| reason.name()));
+    let neighbours = Counter::ALL.iter().filter(|counter| counter.reason().is_none());
+    let missing = missing.chain(neighbours.map(|counter| counter.name()));
+    let missing: Vec<_> = missing.filter(|name| !readme.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "README.md does not mention {missing:?}");
 }
 

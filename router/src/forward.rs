@@ -182,6 +182,16 @@ impl Router {
         &self.stats
     }
 
+    /// So many packets that it sent on, or made, are not sent: their leg has left.
+    pub fn lose(&mut self, packets: u64) {
+        self.stats.lose(packets);
+    }
+
+    /// For the slow path, where more becomes of packets than is decided here.
+    pub(crate) fn stats_mut(&mut self) -> &mut Stats {
+        &mut self.stats
+    }
+
     /// Finds where a packet goes. Do it for all packets of a batch before the first is decided
     /// about: looks that wait for memory wait together then.
     #[inline]

@@ -5,7 +5,8 @@
 //!
 //! 1. [`prefix`]: IP prefixes, as people write them and as tables want them.
 //! 2. [`fib`]: the forwarding table, in which the longest prefix that matches wins.
-//! 3. [`packet`]: headers, checked in place; [`stats`]: the reasons for which packets end.
+//! 3. [`packet`]: headers, checked in place; [`stats`]: the reasons for which packets end;
+//!    [`totals`]: the counters of a whole router.
 //! 4. [`route`]: routes and legs, as a person gives them; [`tables`]: what is looked up.
 //! 5. [`forward`]: what becomes of a packet. [`forward::Router::decide`] is the whole policy.
 //!    [`fragment`] cuts what is too large, [`icmp`] tells senders, as often as [`limit`] allows.
@@ -69,3 +70,4 @@ pub mod route;
 pub mod slow;
 pub mod stats;
 pub mod tables;
+pub mod totals;

@@ -431,6 +431,12 @@ impl Neighbours {
         &self.shared.stats
     }
 
+    /// Packets that wait.
+    pub fn held(&self) -> u64 {
+        let entries = self.legs.iter().flat_map(|leg| leg.table.iter());
+        entries.map(|(_, entry)| entry.held.len() as u64).sum()
+    }
+
     /// Time goes on. It never goes back: clocks are read in several places.
     fn advance(&mut self, now: Tick) {
         let ticks = now.0.wrapping_sub(self.shared.tick.0);

@@ -18,12 +18,13 @@ use crate::{
     forward::{Arrival, Emit, Hop, Router, Verdict},
     limit::Tick,
     link::{Event, LinkAddress, Post, ethertype},
-    neighbour::{Link, Neighbours, resolved::Resolved},
+    neighbour::{Link, Neighbours, resolved::Resolved, stats::Counter},
     own::Own,
     packet::{IPV6_HEADER_LEN, Ipv4, Ipv6, PacketMeta, protocol},
     route::LegId,
     stats::Reason,
     tables::Tables,
+    totals::{Count, Totals},
 };
 pub use held::LEAD_MAX;
 
@@ -44,7 +45,8 @@ const OWN_TICKS: u32 = 10;
 pub trait Wire {
     /// A packet for the link of this leg, from the leg's own link-layer address. `lead` is what the
     /// caller gave along with the packet; empty: the router itself has made it, and it is complete.
-    fn send(&mut self, leg: LegId, lead: &[u8], to: LinkAddress, kind: u16, packet: &[u8]);
+    /// `false`: there is no room for it.
+    fn send(&mut self, leg: LegId, lead: &[u8], to: LinkAddress, kind: u16, packet: &[u8]) -> bool;
 
     /// Something that a person wants to hear of.
     fn event(&mut self, event: Event);
@@ -72,7 +74,8 @@ pub struct Heard<'a> {
 pub enum Outcome {
     /// Nothing.
     Done,
-    /// To complete its checksum, cut it, and come again with each part. It is unchanged.
+    /// To complete its checksum, cut it, and come again with each part, by [`Slow::hear_part`]. It
+    /// is unchanged.
     Finish,
 }
 
@@ -87,6 +90,22 @@ pub struct Slow {
     made: Made,
     /// Packets whose neighbour does not answer.
     failed: Vec<(Hop, Box<[u8]>)>,
+    counts: Counts,
+}
+
+/// What is counted here and nowhere else.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    cut: u64,
+    parts: u64,
+    solicited: u64,
+    foreign: u64,
+    /// Packets of the router's own.
+    said: u64,
+    /// Messages of ARP and neighbour discovery that were sent.
+    messages: u64,
+    /// Packets for which a wire had no room.
+    full: u64,
 }
 
 impl Slow {
@@ -105,6 +124,7 @@ impl Slow {
             seed,
             made: Made::default(),
             failed: Vec::new(),
+            counts: Counts::default(),
         }
     }
 
@@ -143,7 +163,8 @@ impl Slow {
 
     /// Says on all legs that this is no default router any more (RFC 4861, section 6.2.5).
     pub fn cease(&mut self, wire: &mut impl Wire) {
-        let mut saying = Saying { wire, failed: &mut self.failed };
+        let (failed, counts) = (&mut self.failed, &mut self.counts);
+        let mut saying = Saying { wire, failed, counts };
         for advertiser in self.advertisers.iter_mut().flatten() {
             advertiser.cease(&mut saying);
         }
@@ -151,13 +172,36 @@ impl Slow {
 
     /// Does with a frame what is to be done.
     pub fn hear(&mut self, heard: Heard<'_>, now: Tick, wire: &mut impl Wire) -> Outcome {
+        let outcome = self.hear_before(heard, now, wire);
+        self.counts.cut += u64::from(outcome == Outcome::Finish);
+        outcome
+    }
+
+    /// The same with a part of a frame that was to be finished. If that is to be finished, too, it
+    /// never will be.
+    pub fn hear_part(&mut self, heard: Heard<'_>, now: Tick, wire: &mut impl Wire) {
+        match self.hear_before(heard, now, wire) {
+            Outcome::Done => self.counts.parts += 1,
+            Outcome::Finish => self.unfinishable(),
+        }
+    }
+
+    /// A frame was to be finished, and cannot be.
+    pub fn unfinishable(&mut self) {
+        self.counts.parts += 1;
+        self.router.stats_mut().drop(Reason::Unfinishable);
+    }
+
+    fn hear_before(&mut self, heard: Heard<'_>, now: Tick, wire: &mut impl Wire) -> Outcome {
         let Heard { leg, from, kind, payload, .. } = &heard;
-        let mut saying = Saying { wire, failed: &mut self.failed };
+        let (failed, counts) = (&mut self.failed, &mut self.counts);
+        let mut saying = Saying { wire, failed, counts };
         match *kind {
             ethertype::ARP => self.neighbours.arp(*leg, payload, now, &mut saying),
             ethertype::IPV6
                 if is_discovery(payload) && payload[IPV6_HEADER_LEN] == SOLICITATION =>
             {
+                saying.counts.solicited += 1;
                 if let Some(Some(advertiser)) = self.advertisers.get_mut(leg.index()) {
                     advertiser.solicit(payload, now);
                 }
@@ -167,7 +211,7 @@ impl Slow {
             }
             ethertype::IPV4 | ethertype::IPV6 => return self.packet(heard, now, wire),
             // No other protocol has a business with a router of IP.
-            _ => {}
+            _ => saying.counts.foreign += 1,
         }
         self.tell_failed(now, wire);
         Outcome::Done
@@ -196,6 +240,8 @@ impl Slow {
             // What is for all on the link has an answer elsewhere, or none.
             Verdict::Local if meta.group => {}
             Verdict::Local if !meta.complete || meta.largest < payload.len() => {
+                let stats = self.router.stats_mut();
+                (stats.local, stats.unfinished) = (stats.local - 1, stats.unfinished + 1);
                 return Outcome::Finish;
             }
             Verdict::Local => self.own(leg, payload, now, wire),
@@ -217,6 +263,7 @@ impl Slow {
         for packet in said {
             let hop = destination(packet).and_then(|to| self.router.way_back(leg, to));
             if let Some(hop) = hop {
+                self.counts.said += 1;
                 self.give(hop, Held { came: None, lead: &[], packet }.emit(), now, wire);
             }
         }
@@ -231,7 +278,8 @@ impl Slow {
 
     /// A packet goes to a neighbour as soon as it is known where that is.
     fn give(&mut self, hop: Hop, held: Box<[u8]>, now: Tick, wire: &mut impl Wire) {
-        let mut saying = Saying { wire, failed: &mut self.failed };
+        let (failed, counts) = (&mut self.failed, &mut self.counts);
+        let mut saying = Saying { wire, failed, counts };
         self.neighbours.need(hop, held, now, &mut saying);
     }
 
@@ -256,7 +304,8 @@ impl Slow {
 
     /// Timers. To be called each tick.
     pub fn tick(&mut self, now: Tick, wire: &mut impl Wire) {
-        let mut saying = Saying { wire, failed: &mut self.failed };
+        let (failed, counts) = (&mut self.failed, &mut self.counts);
+        let mut saying = Saying { wire, failed, counts };
         self.neighbours.tick(now, &mut saying);
         for advertiser in self.advertisers.iter_mut().flatten() {
             advertiser.tick(now, &mut saying);
@@ -282,6 +331,26 @@ impl Slow {
     /// The neighbours, to be shown and changed.
     pub fn neighbours(&mut self) -> &mut Neighbours {
         &mut self.neighbours
+    }
+
+    /// What was counted here. A whole router has that of its workers, too.
+    pub fn totals(&self) -> Totals {
+        let (counts, stats, neighbours) =
+            (self.counts, self.router.stats(), self.neighbours.stats());
+        let mut stats = *stats;
+        stats.fill(counts.full);
+        let released = neighbours.get(Counter::HeldReleased);
+        let counts = [
+            (Count::Sent, released - counts.full),
+            (Count::Held, self.neighbours.held()),
+            (Count::OwnSent, counts.said),
+            (Count::Cut, counts.cut),
+            (Count::Parts, counts.parts),
+            (Count::Solicited, counts.solicited),
+            (Count::Foreign, counts.foreign),
+            (Count::MessagesSent, counts.messages),
+        ];
+        Totals::of_slow_path(&stats, *neighbours, counts)
     }
 
     /// What became of packets here.
@@ -315,11 +384,13 @@ fn is_discovery(packet: &[u8]) -> bool {
 struct Saying<'a, W> {
     wire: &'a mut W,
     failed: &'a mut Vec<(Hop, Box<[u8]>)>,
+    counts: &'a mut Counts,
 }
 
 impl<W: Wire> Post for Saying<'_, W> {
     fn send(&mut self, leg: LegId, to: LinkAddress, kind: u16, payload: &[u8]) {
-        self.wire.send(leg, &[], to, kind, payload);
+        let sent = self.wire.send(leg, &[], to, kind, payload);
+        self.counts.messages += u64::from(sent);
     }
 
     fn release(&mut self, hop: Hop, to: LinkAddress, held: Box<[u8]>) {
@@ -327,7 +398,8 @@ impl<W: Wire> Post for Saying<'_, W> {
         let lead = held.lead().to_vec();
         let packet = held.packet_mut();
         let kind = if packet[0] >> 4 == 6 { ethertype::IPV6 } else { ethertype::IPV4 };
-        self.wire.send(hop.leg, &lead, to, kind, packet);
+        let sent = self.wire.send(hop.leg, &lead, to, kind, packet);
+        self.counts.full += u64::from(!sent);
     }
 
     fn fail(&mut self, hop: Hop, held: Box<[u8]>) {
@@ -375,8 +447,16 @@ mod tests {
     struct Said(Vec<Saying>);
 
     impl Wire for Said {
-        fn send(&mut self, leg: LegId, lead: &[u8], to: LinkAddress, kind: u16, packet: &[u8]) {
+        fn send(
+            &mut self,
+            leg: LegId,
+            lead: &[u8],
+            to: LinkAddress,
+            kind: u16,
+            packet: &[u8],
+        ) -> bool {
             self.0.push((leg.0, lead.to_vec(), to, kind, packet.to_vec()));
+            true
         }
 
         fn event(&mut self, _: Event) {}
@@ -498,7 +578,8 @@ mod tests {
                     .iter()
                     .all(|(lead, _, octets)| lead.is_empty() && octets[at..at + 2] == expected)
             );
-            assert!(lab.slow.router().stats().dropped(Reason::NoAnswer) >= 1);
+            assert!(lab.slow.totals().dropped(Reason::NoAnswer) >= 1);
+            assert_eq!(lab.slow.totals().missing(), [0, 0]);
         }
     }
 

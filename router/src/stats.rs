@@ -3,7 +3,7 @@
 //! Every packet that is decided about is counted once: forwarded, fragmented, local, to be
 //! finished first, answered, or dropped for one reason. A packet that ended with an ICMP error is
 //! a drop, and the error is counted beside it. Plain numbers: who has several workers gives each a
-//! block of its own.
+//! block of its own. [`crate::totals`] adds them up.
 
 counters! {
     /// Why a packet ends here.
@@ -62,10 +62,32 @@ counters! {
     TooBig = "too_big",
     /// To be fragmented, but there was no room for the fragments.
     NoRoom = "no_room",
-    /// The neighbour to whom it would go does not answer.
-    NoAnswer = "no_answer",
     /// An echo request for the router itself whose checksum is wrong.
     EchoChecksum = "echo_checksum",
+    /// To be cut or completed first, by a virtio-net header by which that cannot be done.
+    Unfinishable = "unfinishable",
+    /// The neighbour to whom it would go does not answer.
+    NoAnswer = "no_answer",
+    /// There was no room for the neighbour to whom it would go.
+    NeighbourFull = "neighbour_full",
+    /// Waited for a neighbour, and gave way to others who waited.
+    HeldFull = "held_full",
+    /// Waited for a neighbour who was removed meanwhile.
+    HeldLost = "held_lost",
+    /// For a neighbour who is not known, on a leg that had asked for as many as it may.
+    AskLimited = "ask_limited",
+    /// To go on by a leg that had no room.
+    LegFull = "leg_full",
+    /// To go on by a leg that was just being removed.
+    LegGone = "leg_gone",
+}
+
+impl Reason {
+    /// Whether a packet ends so that was to be sent: one that goes on, or that the router has made.
+    /// All others end as they come in.
+    pub fn is_out(self) -> bool {
+        self as usize >= Reason::NoAnswer as usize
+    }
 }
 
 /// Numbers of what became of packets.
@@ -89,7 +111,7 @@ pub struct Stats {
     pub icmp_sent: u64,
     /// ICMP errors that a limit kept back.
     pub icmp_limited: u64,
-    dropped: [u64; Reason::ALL.len()],
+    pub(crate) dropped: [u64; Reason::ALL.len()],
 }
 
 impl Default for Stats {
@@ -121,9 +143,20 @@ impl Stats {
         self.dropped[reason as usize] += 1;
     }
 
+    /// Packets for which a leg had no room.
+    pub(crate) fn fill(&mut self, packets: u64) {
+        self.dropped[Reason::LegFull as usize] += packets;
+    }
+
+    /// Packets that were to leave by a leg that has left.
+    pub fn lose(&mut self, packets: u64) {
+        self.dropped[Reason::LegGone as usize] += packets;
+    }
+
     /// Packets that were decided about.
     pub fn packets(&self) -> u64 {
-        let ended = self.dropped.iter().sum::<u64>();
+        let ended = self.drops().filter(|(reason, _)| !reason.is_out());
+        let ended = ended.map(|(_, count)| count).sum::<u64>();
         let waiting = [self.unfinished, self.unresolved];
         let others = [self.forwarded, self.fragmented, self.local, self.echoes];
         ended + others.iter().chain(&waiting).sum::<u64>()

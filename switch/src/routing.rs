@@ -219,13 +219,17 @@ impl Routing {
             }
             Verdict::Redirect { hop, to, len, at, .. } => {
                 let Some(foot) = self.forward((hop, to), lent, index, len) else {
+                    self.router.lose(self.made.count as u64);
                     return Step::Ended;
                 };
                 self.made.address(at.to, foot.own);
                 Step::Both(foot)
             }
             Verdict::Reply { hop, to, .. } | Verdict::Fragments { hop, to } => {
-                let Some(foot) = self.feet[hop.leg.index()] else { return Step::Ended };
+                let Some(foot) = self.feet[hop.leg.index()] else {
+                    self.router.lose(self.made.count as u64);
+                    return Step::Ended;
+                };
                 self.made.address(to.to, foot.own);
                 Step::Made(foot)
             }
@@ -246,7 +250,10 @@ impl Routing {
         if to.stale {
             self.tell_used(hop);
         }
-        let foot = self.feet[hop.leg.index()]?;
+        let Some(foot) = self.feet[hop.leg.index()] else {
+            self.router.lose(1);
+            return None;
+        };
         let head = lent.octets_mut(index);
         head[..6].copy_from_slice(&to.to.0);
         head[6..12].copy_from_slice(&foot.own.octets());

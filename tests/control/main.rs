@@ -11,6 +11,7 @@ mod lab;
 mod privileges;
 mod rights;
 mod routing;
+mod shown;
 #[path = "../sockets/station.rs"]
 mod station;
 mod unread;

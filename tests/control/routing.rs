@@ -50,8 +50,8 @@ fn routes_and_legs_of_a_switch_that_runs_are_told() {
 }
 
 /// A host behind a TAP, number 2 of the network of its leg, which is its way to all others.
-struct Host {
-    namespace: Namespace,
+pub struct Host {
+    pub namespace: Namespace,
     port: String,
     bridge: u8,
 }
@@ -65,7 +65,7 @@ impl Host {
         Host { namespace, port, bridge }
     }
 
-    fn address(&self) -> IpAddr {
+    pub fn address(&self) -> IpAddr {
         Ipv4Addr::new(10, self.bridge, 0, 2).into()
     }
 
@@ -79,7 +79,7 @@ impl Host {
     }
 
     /// Asks for an echo, until one comes: the first may be lost.
-    fn ping(&self, address: IpAddr) {
+    pub fn ping(&self, address: IpAddr) {
         eventually("an echo", || {
             let trips = netlab::ping(&self.namespace, address, 1, ECHO).unwrap();
             !trips.is_empty()
@@ -88,7 +88,7 @@ impl Host {
 }
 
 /// A switch with two bridges, a leg and a host in each.
-fn routed(lab: &Lab, more: &[&str]) -> (Running, [Host; 2]) {
+pub fn routed(lab: &Lab, more: &[&str]) -> (Running, [Host; 2]) {
     let hosts = [1, 2].map(Host::new);
     let mut words = vec!["--leg", "b1=10.1.0.1/24", "--leg", "b2=10.2.0.1/24"];
     words.extend(hosts.iter().map(|host| &*host.port));

@@ -124,6 +124,7 @@ impl Run {
             Counter::HeldFull,
             Counter::HeldLost,
             Counter::AskLimited,
+            Counter::NeighbourFull,
         ];
         let ended = ended.iter().map(|counter| self.neighbours.stats().get(*counter));
         assert_eq!(ended.sum::<u64>() + held as u64, self.needs);

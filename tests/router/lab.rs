@@ -70,7 +70,7 @@ pub struct Lab {
     /// By bridge.
     pub hosts: Vec<Vec<Host>>,
     /// Before the handle: the slow path ends first.
-    _legs: Legs,
+    pub legs: Legs,
     pub handle: Handle<AnyPort>,
 }
 
@@ -94,7 +94,7 @@ impl Lab {
         });
         let hosts = hosts.collect();
         legs.apply(&mut handle, configs, routes).unwrap();
-        Lab { hosts, _legs: legs, handle }
+        Lab { hosts, legs, handle }
     }
 
     /// Packets that workers sent on themselves.

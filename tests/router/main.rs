@@ -1,6 +1,7 @@
 //! The router between real hosts: bridges of one switch, hosts in namespaces behind their TAPs,
 //! and what hosts really say. Needs root.
 
+mod accounts;
 mod beside;
 mod cases;
 mod chain;

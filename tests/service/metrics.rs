@@ -121,7 +121,7 @@ fn a_scraper_reads_the_counters_and_promtool_finds_no_fault() {
 #[test]
 fn every_metric_of_the_dashboard_is_there() {
     let mut lab = Lab::new();
-    let address = lab.start_with_metrics(&[&lab.port("a")]);
+    let address = lab.start_with_metrics(&[&lab.port("a"), "--leg=br=10.0.0.1/24"]);
     let _a = Station::new(&lab.path("a"));
     lab.said(": connected");
     let text = scrape(address);

@@ -60,7 +60,8 @@ impl Router {
     }
 
     /// A packet was to go on, but nobody answers at its next hop: its sender is told (RFC 1812,
-    /// section 5.2.7.1; RFC 4443, section 3.1, code 3). It has been counted as forwarded.
+    /// section 5.2.7.1; RFC 4443, section 3.1, code 3). It has been counted as what was sent, and
+    /// its neighbour's table counts it again.
     pub fn no_answer(&mut self, arrival: &Arrival<'_>, now: Tick, emit: &mut impl Emit) -> Verdict {
         let octets = &*arrival.octets;
         let header = match octets.first().map(|first| first >> 4) {
@@ -73,8 +74,6 @@ impl Router {
             Ok(header) => header,
             Err(reason) => return Verdict::Drop(reason),
         };
-        self.stats.forwarded = self.stats.forwarded.saturating_sub(1);
-        self.stats.drop(Reason::NoAnswer);
         self.refuse(arrival, &header, (Reason::NoAnswer, Error::NoAnswer), now, emit)
     }
 

@@ -201,7 +201,7 @@ impl Leg {
             return shared.stats.count(Counter::AskLimited);
         }
         if !self.make_room(Rank::Stale, shared, post) {
-            return shared.stats.count(Counter::HeldFull);
+            return shared.stats.count(Counter::NeighbourFull);
         }
         self.table.put(address, Entry::asked(shared.now));
         self.hold(address, held, shared);
@@ -238,7 +238,6 @@ impl Leg {
             _ => None,
         };
         let Some(weakest) = weakest.or(self.table.weakest(most)) else {
-            shared.stats.count(Counter::NeighbourFull);
             self.tell(Event::NeighbourFull { leg: self.id }, shared, post);
             return false;
         };
@@ -299,9 +298,10 @@ impl Leg {
             let Some(to) = heard.to.filter(|_| asks && self.is_on_link(address)) else {
                 return shared.stats.count(Counter::Unasked);
             };
-            if self.make_room(Rank::Stranger, shared, post) {
-                self.table.put(address, Entry::stranger(to, shared.now));
+            if !self.make_room(Rank::Stranger, shared, post) {
+                return shared.stats.count(Counter::NeighbourRefused);
             }
+            self.table.put(address, Entry::stranger(to, shared.now));
             return;
         }
         let (now, reachable) = (shared.now, shared.reachable());
@@ -767,7 +767,8 @@ mod tests {
         answer(&mut sample, 0, 14, station(14));
         sample.need(at(0, 15), b"x");
         assert_eq!(there(&sample), [3, 5, 11, 12, 14]);
-        assert_eq!(sample.count(Counter::HeldFull), 1);
+        assert_eq!(sample.count(Counter::NeighbourFull), 1);
+        assert_eq!(sample.count(Counter::NeighbourRefused), 1);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Every message of ARP or neighbour discovery is counted once: taken, or dropped for one reason.
 //! Every packet that waited ends as released, failed, or dropped for one reason.
 
+use crate::stats::Reason;
+
 counters! {
     /// What is counted.
     Counter:
@@ -58,8 +60,10 @@ counters! {
     HeldLost = "held_lost",
     /// Packets for new neighbours that were more than a leg may ask for in a second.
     AskLimited = "ask_limited",
-    /// Packets for new neighbours, and neighbours who asked, for whom there was no room.
+    /// Packets for new neighbours for whom there was no room.
     NeighbourFull = "neighbour_full",
+    /// Neighbours who asked, and for whom there was no room.
+    NeighbourRefused = "neighbour_refused",
     /// Neighbours that gave way to others.
     NeighbourEvicted = "neighbour_evicted",
     /// Neighbours that did not answer.
@@ -83,6 +87,25 @@ pub struct NeighbourStats {
 impl Default for NeighbourStats {
     fn default() -> NeighbourStats {
         NeighbourStats { counts: [0; Counter::ALL.len()] }
+    }
+}
+
+impl Counter {
+    /// Whether it counts messages that came: each is counted by one of these.
+    pub fn is_message(self) -> bool {
+        self as usize <= Counter::LinkPointToPoint as usize
+    }
+
+    /// For packets that were to be sent, and were not: the reason.
+    pub fn reason(self) -> Option<Reason> {
+        match self {
+            Counter::HeldFailed => Some(Reason::NoAnswer),
+            Counter::HeldFull => Some(Reason::HeldFull),
+            Counter::HeldLost => Some(Reason::HeldLost),
+            Counter::AskLimited => Some(Reason::AskLimited),
+            Counter::NeighbourFull => Some(Reason::NeighbourFull),
+            _ => None,
+        }
     }
 }
 

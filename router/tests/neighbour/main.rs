@@ -323,6 +323,7 @@ fn accounted(neighbours: &Neighbours) -> u64 {
         Counter::HeldFull,
         Counter::HeldLost,
         Counter::AskLimited,
+        Counter::NeighbourFull,
     ];
     let ended = ended.iter().map(|counter| neighbours.stats().get(*counter)).sum::<u64>();
     ended + neighbours.iter().map(|neighbour| neighbour.held as u64).sum::<u64>()

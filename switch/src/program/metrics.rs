@@ -45,6 +45,7 @@ use uswitch::{
 };
 
 use self::{page::Process, server::Server, totals::Totals};
+use super::report::router::RouterRow;
 
 /// Clients at a time.
 const CLIENTS_MAX: usize = 32;
@@ -151,6 +152,8 @@ impl AsFd for Listener {
 pub(crate) struct Snapshot {
     /// All counters, of ports that have left too.
     pub(crate) report: Report,
+    /// What the router has counted, if there is one.
+    pub(crate) router: Vec<RouterRow>,
     /// The MTU of each port that is there, by its name.
     pub(crate) mtus: Vec<(String, u32)>,
     /// The names of plugs that have no port now.

@@ -1,8 +1,11 @@
 //! What was counted, for people (tables) and for programs (JSON). Pure: a [`Status`] in, text out.
 
+pub(crate) mod router;
+
 use std::{fmt::Write, time::Duration};
 
 use serde::Serialize;
+use serde_json::Value;
 use uswitch::{
     bridge::VLAN_UNAWARE,
     fdb::Entry,
@@ -12,6 +15,7 @@ use uswitch::{
     switch::{Handle, PortReport, Report},
 };
 
+use self::router::RouterRow;
 use super::control::Counters;
 
 /// Columns of text, where it can be folded.
@@ -33,6 +37,8 @@ pub(crate) fn known_addresses<P: Port>(handle: &Handle<P>) -> Vec<Address> {
 /// Everything that there is to tell of a switch.
 pub(crate) struct Status {
     pub(crate) report: Report,
+    /// What the router has counted, if there is one.
+    pub(crate) router: Vec<RouterRow>,
     /// `None`: nobody asked for them.
     pub(crate) addresses: Option<Vec<Address>>,
     pub(crate) elapsed: Duration,
@@ -67,7 +73,8 @@ impl Status {
         let mut text = format!("after {:.1} s{so_far}:\n\n", self.elapsed.as_secs_f64());
         text += &self.ports(&total);
         text.push('\n');
-        text += &drops(&total);
+        text += &drops(&total, &self.router);
+        text += &router::summary(&self.router);
         for PortReport { name, kernel, .. } in &self.report.ports {
             if kernel.rx + kernel.tx > 0 {
                 let (rx, tx) = (count(kernel.rx), count(kernel.tx));
@@ -153,6 +160,7 @@ impl Status {
             ports: ports.collect(),
             total: Counters(self.total()),
             fdb: JsonFdb { used, size, entries },
+            router: router::facts(&self.router),
         }
     }
 }
@@ -166,6 +174,8 @@ struct JsonStatus<'a> {
     ports: Vec<JsonPort<'a>>,
     total: Counters,
     fdb: JsonFdb,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    router: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -195,17 +205,19 @@ struct JsonEntry {
     age_s: f64,
 }
 
-/// Each reason for which frames were dropped.
-fn drops(total: &PortStats) -> String {
-    let dropped: Vec<_> =
-        total.iter().filter(|(counter, count)| counter.is_drop() && *count > 0).collect();
+/// Each reason for which frames were dropped, and packets by the router.
+fn drops(total: &PortStats, router: &[RouterRow]) -> String {
+    let dropped = total.iter().filter(|(counter, count)| counter.is_drop() && *count > 0);
+    let frames = dropped.map(|(counter, count)| (counter.name(), count, about(counter).to_owned()));
+    let packets = router::drops(router).map(|row| (&*row.name, row.count, row.meaning()));
+    let dropped: Vec<_> = frames.chain(packets).collect();
     if dropped.is_empty() {
         return "no frame was dropped\n".to_owned();
     }
     let mut rows = vec![["dropped".to_owned(), "frames".to_owned()]];
-    rows.extend(dropped.iter().map(|(counter, frames)| [counter.name().into(), count(*frames)]));
-    let meanings = ["because".to_owned()].into_iter();
-    let meanings = meanings.chain(dropped.iter().map(|(counter, _)| about(*counter).to_owned()));
+    rows.extend(dropped.iter().map(|(name, frames, _)| [(*name).to_owned(), count(*frames)]));
+    let meanings = dropped.into_iter().map(|(.., meaning)| meaning);
+    let meanings = ["because".to_owned()].into_iter().chain(meanings);
     let numbers = columns(&rows, 1);
     numbers
         .lines()
@@ -359,6 +371,7 @@ mod tests {
         ports[1].kernel.tx = 2005;
         Status {
             report: Report { ports, fdb_used: 2, fdb_size: 65_536 },
+            router: Vec::new(),
             addresses: Some(vec![Address {
                 mac: Mac::new([2, 0, 0, 0, 0, 1]),
                 port: "tap0".into(),
@@ -431,6 +444,6 @@ address            port  silent for
 
     #[test]
     fn nothing_dropped_is_said() {
-        assert_eq!(drops(&PortStats::default()), "no frame was dropped\n");
+        assert_eq!(drops(&PortStats::default(), &[]), "no frame was dropped\n");
     }
 }

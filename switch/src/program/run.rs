@@ -9,6 +9,7 @@ pub(crate) mod router;
 pub(crate) mod router;
 mod settle;
 mod steered;
+mod told;
 
 use std::{
     fs::File,
@@ -35,7 +36,7 @@ use super::{
     cli::Options,
     config,
     control::{Captures, Control, Stations},
-    metrics::{Metrics, Snapshot},
+    metrics::Metrics,
     notify::{Notify, State},
     open,
     output::{self, DONE, FAILURE},
@@ -191,19 +192,6 @@ impl Running<'_> {
         }
     }
 
-    /// What is counted, for who reads it.
-    fn snapshot(&self) -> Snapshot {
-        let ports = self.plugs.specs().flat_map(|(_, ports)| ports);
-        let mtu = |port| Some((self.handle.name(port)?.to_owned(), self.handle.mtu(port)?));
-        let waiting = self.plugs.specs().filter(|(_, ports)| ports.is_empty());
-        Snapshot {
-            report: self.handle.report(),
-            mtus: ports.filter_map(|port| mtu(*port)).collect(),
-            waiting: waiting.map(|(spec, _)| spec.name.clone()).collect(),
-            workers: self.workers,
-        }
-    }
-
     /// Tells what has changed to all who want to know.
     fn tell(&mut self, change: &Change) {
         tell(change);
@@ -296,17 +284,6 @@ impl Running<'_> {
         State { ports, waiting, addresses: self.handle.fdb().used() }
     }
 
-    /// Everything that there is to tell so far.
-    fn status(&self) -> Status {
-        Status {
-            report: self.handle.report(),
-            addresses: self.options.verbose.then(|| known_addresses(&self.handle)),
-            elapsed: self.started.elapsed(),
-            workers: self.workers,
-            running: true,
-        }
-    }
-
     /// Stops the switch and tells its last counts.
     fn end(mut self, code: ExitCode) -> ExitCode {
         let options = self.options;
@@ -314,7 +291,8 @@ impl Running<'_> {
         // Nobody steers or reads what ends.
         self.control = None;
         self.metrics = None;
-        // The table is read before the workers stop, the counters after.
+        // The table and the router are asked before the workers stop, the counters read after.
+        let router = self.router.counts(&self.handle);
         let addresses = options.verbose.then(|| known_addresses(&self.handle));
         let (started, workers) = (self.started, self.workers);
         let report = self.handle.stop();
@@ -323,7 +301,7 @@ impl Running<'_> {
             return code;
         }
         let elapsed = started.elapsed();
-        let status = Status { report, addresses, elapsed, workers, running: false };
+        let status = Status { report, router, addresses, elapsed, workers, running: false };
         let printed = output::print(&status.render(options.json));
         if printed == ExitCode::from(DONE) { code } else { printed }
     }

@@ -12,8 +12,8 @@ use uswitch_router::{
     prefix::LegAddress,
     route::{Fault, Leg, LegId, Route},
     slow::Slow,
-    stats::Stats,
     tables::Tables,
+    totals::Totals,
 };
 
 use super::{
@@ -229,11 +229,14 @@ impl Legs {
         self.slow.ask(move |slow| slow.neighbours().flush(leg)).unwrap_or(0)
     }
 
-    /// What became of packets: on each worker, and last in the slow path. What a worker counts as
-    /// local, unresolved or unfinished the slow path counts again.
-    pub fn stats<P: Port>(&self, handle: &Handle<P>) -> Vec<Stats> {
-        let slow = self.slow.ask(|slow: &mut Slow| *slow.router().stats());
-        handle.routed().into_iter().chain(slow).collect()
+    /// What became of packets: on all workers, and in the slow path. Workers are asked first: what
+    /// they give to the slow path meanwhile is counted twice by nobody.
+    pub fn totals<P: Port>(&self, handle: &Handle<P>) -> Totals {
+        let workers = handle.routed();
+        let slow = self.slow.ask(|slow: &mut Slow| slow.totals());
+        let mut totals = slow.unwrap_or_default();
+        workers.iter().for_each(|stats| totals.add_worker(stats));
+        totals
     }
 
     /// What happens on the links, for a person or a log.

@@ -334,12 +334,23 @@ fn hear_one(
     now: limit::Tick,
     ends: &mut Ends,
 ) -> Outcome {
-    let Some(header) = Header::parse(octets) else { return Outcome::Done };
+    let lead = &offload.emit();
+    let Some(heard) = heard(leg, lead, meta, octets) else { return Outcome::Done };
+    slow.hear(heard, now, ends)
+}
+
+/// A frame, as the slow path hears it. `None`: it is none.
+fn heard<'a>(
+    leg: LegId,
+    lead: &'a [u8],
+    meta: PacketMeta,
+    octets: &'a mut [u8],
+) -> Option<Heard<'a>> {
+    let header = Header::parse(octets)?;
     let (head, payload) = octets.split_at_mut(HEADER_LEN);
     let kind = u16::from_be_bytes([head[12], head[13]]);
     let from = LinkAddress(header.source.octets());
-    let lead = &offload.emit();
-    slow.hear(Heard { leg, from, kind, lead, payload, meta }, now, ends)
+    Some(Heard { leg, from, kind, lead, payload, meta })
 }
 
 /// Completes and cuts a frame, and hands over each part.
@@ -350,29 +361,40 @@ fn finish(
     now: limit::Tick,
     ends: &mut Ends,
 ) {
-    let mut hear = |piece: &mut [u8]| {
+    let lead = &Offload::NONE.emit();
+    let mut hear = |slow: &mut Slow, piece: &mut [u8]| {
         let meta = meta(Frame::from_wire(piece));
         let octets = &mut piece[VNET_HEADER_LEN..];
-        // It is finished: if it is not sent on now, it never will be.
-        hear_one(slow, (leg, Offload::NONE, meta, octets), now, ends);
+        match heard(leg, lead, meta, octets) {
+            Some(heard) => slow.hear_part(heard, now, ends),
+            None => slow.unfinishable(),
+        }
     };
     if frame.offload().gso_kind == 0 {
-        if let Some(len) = complete(frame, piece) {
-            hear(&mut piece[..len]);
+        match complete(frame, piece) {
+            Some(len) => hear(slow, &mut piece[..len]),
+            None => slow.unfinishable(),
         }
         return;
     }
     let segments = Segments::of(frame.offload(), frame.octets(), frame.packet_start());
     // A frame whose header lies is cut by nobody.
-    let Some(mut segments) = segments.filter(|_| frame.wire().len() <= WIRE_MAX) else { return };
-    while let Some(len) = segments.cut(piece) {
-        hear(&mut piece[..len]);
+    let segments = segments.filter(|_| frame.wire().len() <= WIRE_MAX);
+    let mut cut = 0;
+    if let Some(mut segments) = segments {
+        while let Some(len) = segments.cut(piece) {
+            hear(slow, &mut piece[..len]);
+            cut += 1;
+        }
+    }
+    if cut == 0 {
+        slow.unfinishable();
     }
 }
 
 impl Wire for Ends {
-    fn send(&mut self, leg: LegId, lead: &[u8], to: LinkAddress, kind: u16, packet: &[u8]) {
-        let Some(far) = self.all.get(leg.index()) else { return };
+    fn send(&mut self, leg: LegId, lead: &[u8], to: LinkAddress, kind: u16, packet: &[u8]) -> bool {
+        let Some(far) = self.all.get(leg.index()) else { return false };
         self.wire.clear();
         let none = Offload::NONE.emit();
         self.wire.extend(if lead.is_empty() { &none } else { lead });
@@ -380,8 +402,8 @@ impl Wire for Ends {
         self.wire.extend(far.own.octets());
         self.wire.extend(kind.to_be_bytes());
         self.wire.extend(packet);
-        // No room, or the port has left: as if the wire had lost it.
-        let _ = write(far.tx.fd(), &self.wire);
+        // No room, or the port has left.
+        write(far.tx.fd(), &self.wire).is_ok()
     }
 
     fn event(&mut self, event: Event) {

@@ -8,11 +8,12 @@ mod neighbours;
 mod ports;
 mod routing;
 mod set;
+mod show;
 mod statics;
 
-use std::{process, time::Instant};
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uswitch::{
     plug::{Change, Plugs},
     port::any::AnyPort,
@@ -26,30 +27,13 @@ pub(crate) use self::{
     neighbours::{NeighbourPage, NeighbourRow},
     ports::{Counters, Counts, PortPage, PortRow, Told},
     routing::{AddressRow, HopRow, LegPage, LegRow, RoutePage, RouteRow},
+    show::Show,
 };
 use super::{
     Captures, Event, PAGE_OCTETS,
     request::{Answer, Request},
 };
 use crate::program::run::router::Router;
-
-/// The answer to `show`.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Show {
-    pub(crate) name: String,
-    pub(crate) version: String,
-    pub(crate) pid: u32,
-    pub(crate) elapsed_s: f64,
-    pub(crate) workers: usize,
-    pub(crate) fdb: ShowFdb,
-}
-
-/// How full the forwarding database is.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct ShowFdb {
-    pub(crate) used: usize,
-    pub(crate) size: usize,
-}
 
 /// What the control loop lends for an answer.
 pub(crate) struct Steered<'a> {
@@ -98,20 +82,6 @@ impl Steered<'_> {
             Request::Capture { .. } | Request::Monitor { .. } => {
                 Err("the control loop answers this itself".to_owned())
             }
-        }
-    }
-
-    fn show(&self) -> Show {
-        Show {
-            name: self.name.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: process::id(),
-            elapsed_s: self.started.elapsed().as_secs_f64(),
-            workers: self.topology.switch.workers,
-            fdb: ShowFdb {
-                used: self.handle.fdb().used(),
-                size: self.topology.switch.fdb.size as usize,
-            },
         }
     }
 }

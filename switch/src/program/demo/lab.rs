@@ -139,7 +139,8 @@ impl Lab {
         let addresses = Some(known_addresses(&self.handle));
         let report = self.handle.stop();
         let (elapsed, workers) = (self.started.elapsed(), self.workers);
-        Status { report, addresses, elapsed, workers, running: false }
+        let router = Vec::new();
+        Status { report, router, addresses, elapsed, workers, running: false }
     }
 }
 

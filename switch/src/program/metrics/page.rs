@@ -18,6 +18,8 @@ use prometheus_client::{
 };
 use uswitch::stats::Counter;
 
+use crate::program::report::router::{RouterRow, RowKind};
+
 use super::{
     Snapshot,
     totals::{Total, Totals},
@@ -32,6 +34,8 @@ pub(super) const PLAIN_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) struct Page {
     /// Ports that are there, by name, each with its MTU if it has one.
     ports: Vec<(String, Total, Option<u32>)>,
+    /// What the router has counted, if there is one.
+    router: Vec<RouterRow>,
     waiting: Vec<String>,
     workers: usize,
     fdb: [usize; 2],
@@ -59,7 +63,7 @@ impl Process {
 
 impl Page {
     pub(super) fn new(snapshot: &Snapshot, totals: &mut Totals, process: &Process) -> Page {
-        let Snapshot { report, mtus, waiting, workers } = snapshot;
+        let Snapshot { report, router, mtus, waiting, workers } = snapshot;
         let mtus: BTreeMap<&str, u32> = mtus.iter().map(|(name, mtu)| (&**name, *mtu)).collect();
         let there = totals.fold(report).iter().filter(|(_, total)| total.attached);
         let ports: Vec<_> = there
@@ -69,6 +73,7 @@ impl Page {
         Page {
             waiting: waiting.iter().filter(absent).cloned().collect(),
             ports,
+            router: router.clone(),
             workers: *workers,
             fdb: [report.fdb_used, report.fdb_size],
             process: process.seconds(),
@@ -121,6 +126,36 @@ impl Page {
                     .encode_family(&[("port", &**port), ("direction", way)])?
                     .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
             }
+        }
+        Ok(())
+    }
+
+    fn router(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (drops, others): (Vec<_>, Vec<_>) =
+            self.router.iter().partition(|row| row.kind == RowKind::Drop);
+        for row in others {
+            let name = format!("uswitch_router_{}", row.name);
+            if row.kind == RowKind::Gauge {
+                let kind = MetricType::Gauge;
+                encoder
+                    .encode_descriptor(&name, &row.about, None, kind)?
+                    .encode_gauge(&row.count)?;
+            } else {
+                let kind = MetricType::Counter;
+                let mut metric = encoder.encode_descriptor(&name, &row.about, None, kind)?;
+                metric.encode_counter::<NoLabelSet, _, u64>(&row.count, None)?;
+            }
+        }
+        if drops.is_empty() {
+            return Ok(());
+        }
+        let help = "Packets that the router dropped, by the reason.";
+        let kind = MetricType::Counter;
+        let mut metric = encoder.encode_descriptor("uswitch_router_drops", help, None, kind)?;
+        for row in drops {
+            metric
+                .encode_family(&[("reason", &*row.name)])?
+                .encode_counter::<NoLabelSet, _, u64>(&row.count, None)?;
         }
         Ok(())
     }
@@ -180,6 +215,7 @@ impl Collector for Page {
             self.counters(encoder, descriptor, |total| total.get(*counter))?;
         }
         self.drops(encoder)?;
+        self.router(encoder)?;
         self.state(encoder)?;
         self.process(encoder)
     }
@@ -248,7 +284,18 @@ mod tests {
         let ports = vec![port("tap0", true, 5), port("a\"b\\\n", true, 1), port("left", false, 9)];
         let report = Report { ports, fdb_used: 3, fdb_size: 64 };
         let (mtus, waiting) = (vec![("tap0".into(), 1500)], vec!["vm0".into(), "tap0".into()]);
-        let snapshot = Snapshot { report, mtus, waiting, workers: 2 };
+        let row = |name: &str, kind, count| RouterRow {
+            name: name.to_owned(),
+            about: "What it is.".to_owned(),
+            kind,
+            count,
+        };
+        let router = vec![
+            row("forwarded", RowKind::Packets, 4),
+            row("held", RowKind::Gauge, 1),
+            row("ttl", RowKind::Drop, 3),
+        ];
+        let snapshot = Snapshot { report, router, mtus, waiting, workers: 2 };
         Page::new(&snapshot, &mut Totals::default(), &Process::start()).render()
     }
 
@@ -270,6 +317,10 @@ mod tests {
             "uswitch_fdb_entries 3",
             "uswitch_fdb_size 64",
             "uswitch_workers 2",
+            "# TYPE uswitch_router_forwarded counter",
+            "uswitch_router_forwarded_total 4",
+            "uswitch_router_held 1",
+            "uswitch_router_drops_total{reason=\"ttl\"} 3",
         ] {
             assert!(open.lines().any(|found| found == line), "{line}\n{open}");
         }

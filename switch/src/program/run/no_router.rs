@@ -10,7 +10,10 @@ use uswitch::{
     topology::{NeighbourSpec, Topology},
 };
 
-use crate::program::{control::Event as News, explain::Routed};
+use crate::program::{control::Event as News, explain::Routed, report::router::RouterRow};
+
+/// What enters a bridge, of which there is nothing.
+type Onward = Vec<(PortId, Vec<u8>)>;
 
 /// A neighbour, of which there is none.
 pub(crate) struct Neighbour {
@@ -44,6 +47,14 @@ impl Router {
         Ok(())
     }
 
+    pub(in crate::program) fn ports(&self) -> impl Iterator<Item = PortId> + use<> {
+        std::iter::empty()
+    }
+
+    pub(in crate::program) fn counts(&self, _: &Handle<AnyPort>) -> Vec<RouterRow> {
+        Vec::new()
+    }
+
     pub(in crate::program) fn neighbours(&self) -> Vec<Neighbour> {
         Vec::new()
     }
@@ -71,7 +82,7 @@ impl Router {
         _: &Handle<AnyPort>,
         _: PortId,
         _: Frame<'_>,
-    ) -> Option<(Routed, Vec<(PortId, Vec<u8>)>)> {
+    ) -> Option<(Routed, Onward)> {
         None
     }
 

@@ -1,6 +1,7 @@
 //! The router of a switch that runs: legs and routes as the topology has them, plugged in behind
 //! the ports and changed with it.
 
+mod counts;
 mod routed;
 
 use std::{

@@ -10,7 +10,7 @@ use super::{
     Line, Steer, What, Which,
     neighbours::{self, NeighCommand},
 };
-use crate::program::control::{AddressRow, HopRow, LegPage, LegRow, Request, RoutePage, RouteRow};
+use crate::program::control::{HopRow, Request, RoutePage, RouteRow};
 
 /// The commands about the router.
 #[derive(Debug, Subcommand)]
@@ -70,7 +70,13 @@ pub(crate) enum RouteCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LegCommand {
     /// Show the legs and their addresses
-    Show(Which),
+    Show {
+        /// With what each has received and sent, and the counters of the router
+        #[arg(short, long)]
+        statistics: bool,
+        #[command(flatten)]
+        which: Which,
+    },
 }
 
 /// What is asked about the router.
@@ -80,7 +86,7 @@ pub(super) enum Ask {
     Route(IpAddr),
     Add(String),
     Del(String),
-    Legs,
+    Legs { statistics: bool },
     Neighbours(neighbours::Ask),
 }
 
@@ -115,7 +121,9 @@ impl Steer {
                 let (which, ask) = neighbours::read(what)?;
                 (which, Ask::Neighbours(ask))
             }
-            RouterCommand::Leg { what: LegCommand::Show(which) } => (which, Ask::Legs),
+            RouterCommand::Leg { what: LegCommand::Show { statistics, which } } => {
+                (which, Ask::Legs { statistics })
+            }
         };
         Ok(Steer { which, what: What::Router(ask) })
     }
@@ -147,10 +155,7 @@ impl Line {
                 Ok(if json { routes(&page.routes, true) } else { String::new() })
             }
             Ask::Neighbours(ask) => self.neighbours(ask, json),
-            Ask::Legs => {
-                let LegPage { legs } = self.ask(&Request::LegShow {})?;
-                Ok(self::legs(&legs, json))
-            }
+            Ask::Legs { statistics } => self.legs(*statistics, json),
         }
     }
 
@@ -198,31 +203,6 @@ fn way(gateway: Option<&IpAddr>, dev: Option<&str>) -> String {
     via + &dev.map_or(String::new(), |dev| format!(" dev {dev}"))
 }
 
-/// As ip-address(8) has them, a line for each leg and one for each address.
-fn legs(rows: &[LegRow], json: bool) -> String {
-    if json {
-        return line(&rows);
-    }
-    let tell = |row: &LegRow| {
-        let LegRow { ifname, mtu, address, addr_info, reverse_path, proxy, redirects } = row;
-        let mut text = format!("{ifname}: mtu {mtu}");
-        text += &address.as_ref().map_or(String::new(), |mac| format!(" address {mac}"));
-        text += &reverse_path.as_ref().map_or(String::new(), |how| format!(" reverse-path {how}"));
-        text += if *proxy { " proxy" } else { "" };
-        text += if *redirects { " redirects\n" } else { "\n" };
-        let addresses = addr_info.iter();
-        text + &addresses
-            .map(|own| {
-                let tentative = if own.tentative { " tentative" } else { "" };
-                let failed = if own.dadfailed { " dadfailed" } else { "" };
-                let AddressRow { family, local, prefixlen, .. } = own;
-                format!("    {family} {local}/{prefixlen}{tentative}{failed}\n")
-            })
-            .collect::<String>()
-    };
-    rows.iter().map(tell).collect()
-}
-
 fn line(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("names, numbers and lists of them") + "\n"
 }
@@ -252,22 +232,5 @@ mod tests {
                         blackhole 192.0.2.0/24\n";
         assert_eq!(routes(&rows, false), expected);
         assert_eq!(serde_json::from_str::<Vec<RouteRow>>(&routes(&rows, true)).unwrap(), rows);
-    }
-
-    #[test]
-    fn legs_are_told_as_ip_tells_addresses() {
-        let rows: Vec<LegRow> = serde_json::from_value(serde_json::json!([
-            {"ifname": "br", "mtu": 1500, "proxy": true, "reverse_path": "strict",
-             "address": "02:00:00:00:00:01",
-             "addr_info": [{"family": "inet", "local": "10.0.0.1", "prefixlen": 24},
-                           {"family": "inet6", "local": "fe80::1", "prefixlen": 64,
-                            "dadfailed": true}]},
-            {"ifname": "tun0", "mtu": 1400, "redirects": true, "addr_info": []},
-        ]))
-        .unwrap();
-        let expected = "br: mtu 1500 address 02:00:00:00:00:01 reverse-path strict proxy\n    \
-                        inet 10.0.0.1/24\n    inet6 fe80::1/64 dadfailed\n\
-                        tun0: mtu 1400 redirects\n";
-        assert_eq!(legs(&rows, false), expected);
     }
 }

@@ -14,8 +14,11 @@ use crate::program::{
     control::{Event, FdbRow, Flushed, PortRow, Show},
     explain::Explained,
     output::one_line,
-    report::{Status, about, columns, count, fold},
+    report::{Status, about, columns, count, fold, router},
 };
+
+/// Who has dropped what was not dropped at a port.
+const ROUTER: &str = "(router)";
 
 /// Ports, a line each.
 pub(super) fn ports(rows: &[PortRow], statistics: bool, json: bool) -> String {
@@ -184,6 +187,7 @@ pub(super) fn status(show: &Show, rows: &[PortRow]) -> Status {
             fdb_used: show.fdb.used,
             fdb_size: show.fdb.size,
         },
+        router: show.router.clone(),
         addresses: None,
         elapsed: Duration::try_from_secs_f64(show.elapsed_s).unwrap_or_default(),
         workers: show.workers,
@@ -198,9 +202,11 @@ pub(super) fn drops(status: &Status, json: bool) -> String {
     }
     #[derive(Serialize)]
     struct Drop<'a> {
-        reason: &'static str,
-        about: &'static str,
-        ifname: &'a str,
+        reason: &'a str,
+        about: &'a str,
+        /// Left out: the router has dropped them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ifname: Option<&'a str>,
         frames: u64,
     }
     let reasons = Counter::ALL.iter().filter(|counter| counter.is_drop());
@@ -209,11 +215,17 @@ pub(super) fn drops(status: &Status, json: bool) -> String {
             status.report.ports.iter().map(|port| Drop {
                 reason: reason.name(),
                 about: reason.about(),
-                ifname: &port.name,
+                ifname: Some(&port.name),
                 frames: port.stats.get(*reason),
             })
         })
         .filter(|drop| drop.frames > 0)
+        .chain(router::drops(&status.router).map(|row| Drop {
+            reason: &row.name,
+            about: &row.about,
+            ifname: None,
+            frames: row.count,
+        }))
         .collect();
     line(&drops)
 }
@@ -226,16 +238,22 @@ fn drop_table(status: &Status) -> String {
         let frames = ports.map(|port| (*reason, &port.name, port.stats.get(*reason)));
         frames.filter(|(.., frames)| *frames > 0)
     });
-    let dropped: Vec<_> = dropped.collect();
+    let dropped = dropped.map(|(reason, port, frames)| {
+        (reason.name().to_owned(), port.clone(), frames, about(reason).to_owned())
+    });
+    let routed = router::drops(&status.router)
+        .map(|row| (row.name.clone(), ROUTER.to_owned(), row.count, row.meaning()));
+    let dropped: Vec<_> = dropped.chain(routed).collect();
     if dropped.is_empty() {
         return "no frame was dropped\n".to_owned();
     }
     let mut rows = vec![["dropped", "port", "frames"].map(str::to_owned)];
-    let row = |(reason, port, frames): &(Counter, &String, u64)| {
-        [reason.name().to_owned(), (*port).clone(), count(*frames)]
-    };
-    rows.extend(dropped.iter().map(row));
-    let meanings = dropped.iter().map(|(reason, ..)| about(*reason));
+    rows.extend(
+        dropped
+            .iter()
+            .map(|(reason, port, frames, _)| [reason.clone(), port.clone(), count(*frames)]),
+    );
+    let meanings = dropped.iter().map(|(.., meaning)| meaning.as_str());
     let numbers = columns(&rows, 2);
     let lines = numbers.lines().zip(["because"].into_iter().chain(meanings));
     lines.map(|(line, meaning)| fold(&format!("{line}  {meaning}"), line.len() + 2)).collect()

@@ -49,6 +49,9 @@ pub(crate) struct Counts {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counters(pub(crate) PortStats);
 
+/// What a leg's port is, where others have the kind of their spec.
+const LEG: &str = "leg";
+
 /// The answer to `port.show` and `port.del`.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct PortPage {
@@ -75,7 +78,7 @@ impl Steered<'_> {
     }
 
     /// What there is to show: plugs in the order in which they came, each port of theirs, or
-    /// themselves if they have none; then what has left.
+    /// themselves if they have none; then legs, and what has left.
     fn rows(&self, name: Option<&str>, all: bool) -> Result<Vec<Row<'_>>, String> {
         let mut rows = Vec::new();
         for (spec, ports) in self.plugs.specs() {
@@ -87,6 +90,9 @@ impl Steered<'_> {
                 rows.push(Row::Plug(spec));
             }
         }
+        let legs = self.router.ports().filter(|port| self.handle.name(*port).is_some());
+        let wanted = |port: PortId| name.is_none() || self.handle.name(port) == name;
+        rows.extend(legs.filter(|port| wanted(*port)).map(Row::Leg));
         match name {
             Some(name) if rows.is_empty() => Err(self.unknown(name)),
             _ if all => {
@@ -120,6 +126,7 @@ impl Steered<'_> {
         let (spec, report, mtu) = match row {
             Row::Port(spec, port) => (Some(*spec), self.handle.port(*port), self.handle.mtu(*port)),
             Row::Plug(spec) => (Some(*spec), None, spec.mtu),
+            Row::Leg(port) => (None, self.handle.port(*port), self.handle.mtu(*port)),
             Row::Departed(report) => (None, Some((*report).clone()), None),
         };
         let waits_for = match row {
@@ -136,7 +143,10 @@ impl Steered<'_> {
         PortRow {
             operstate: operstate.to_owned(),
             mtu,
-            kind: spec.map(|spec| kind(&spec.kind).to_owned()),
+            kind: match row {
+                Row::Leg(_) => Some(LEG.to_owned()),
+                _ => spec.map(|spec| kind(&spec.kind).to_owned()),
+            },
             plug: spec.map(|spec| &spec.name).filter(|plug| **plug != name).cloned(),
             waits_for: waits_for.map(str::to_owned),
             counts: report.map(|report| Counts {
@@ -194,6 +204,7 @@ impl Steered<'_> {
             let ports = reports.iter().map(|report| self.tell(&Row::Departed(report))).collect();
             return Ok(PortPage { ports, next: None });
         }
+        self.check_no_leg(name)?;
         Err(match self.plug_of(name) {
             Some(plug) => format!(
                 "`{name}` is a client of `{plug}` and leaves when it likes; `{plug}` can be deleted"
@@ -214,7 +225,7 @@ impl Steered<'_> {
     pub(super) fn ports(&self, name: &str) -> Result<Vec<PortId>, String> {
         let rows = self.rows(Some(name), false)?;
         let ports = rows.iter().filter_map(|row| match row {
-            Row::Port(_, port) => Some(*port),
+            Row::Port(_, port) | Row::Leg(port) => Some(*port),
             _ => None,
         });
         Ok(ports.collect())
@@ -222,6 +233,8 @@ impl Steered<'_> {
 
     pub(super) fn unknown(&self, name: &str) -> String {
         let names = self.plugs.specs().map(|(spec, _)| spec.name.as_str());
+        let legs = self.router.ports().filter_map(|port| self.handle.name(port));
+        let names = names.chain(legs);
         let name = name.escape_debug().to_string();
         match uswitch::topology::nearest(&name, names) {
             Some(near) => format!("there is no port `{name}`; did you mean `{near}`?"),
@@ -236,6 +249,8 @@ enum Row<'a> {
     Port(&'a PortSpec, PortId),
     /// A plug without one.
     Plug(&'a PortSpec),
+    /// A port that a leg of the router is.
+    Leg(PortId),
     /// A port that has left.
     Departed(&'a PortReport),
 }

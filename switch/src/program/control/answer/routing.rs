@@ -151,6 +151,17 @@ impl Steered<'_> {
         Ok(RoutePage { routes: vec![route_row(differs, &self.topology.legs)], next: None })
     }
 
+    /// That this is no leg's port: those follow from the topology.
+    pub(super) fn check_no_leg(&self, name: &str) -> Result<(), String> {
+        if self.router.ports().all(|port| self.handle.name(port) != Some(name)) {
+            return Ok(());
+        }
+        Err(format!(
+            "`{name}` is a leg of the router, and no port that is deleted or set: `[[leg]]` in a \
+             file says what it is, and `uswitch reload` does it"
+        ))
+    }
+
     /// The legs.
     pub(super) fn legs(&self) -> LegPage {
         let mut legs: Vec<_> = self.topology.legs.iter().map(leg_row).collect();

@@ -14,6 +14,7 @@ impl Steered<'_> {
     pub(super) fn set(&mut self, name: &str, words: &[String]) -> Result<Told, String> {
         let old = self.plugs.specs().find(|(spec, _)| spec.name == name);
         let Some(old) = old.map(|(spec, _)| spec.clone()) else {
+            self.check_no_leg(name)?;
             return Err(match self.plug_of(name) {
                 Some(plug) => format!(
                     "`{name}` is a client of `{plug}`; what is set there goes for each of them"
