@@ -132,9 +132,8 @@ fn measure<B>(
 
 fn turn(router: &mut Router, batch: &mut [Packet]) {
     let mut places = [Place::default(); BATCH];
-    for (place, packet) in places.iter_mut().zip(&*batch) {
-        *place = router.place(packet);
-    }
+    let packets = batch.iter().map(|packet| packet.as_slice());
+    router.places(packets.enumerate(), &mut places);
     for (octets, place) in batch.iter_mut().zip(places) {
         let meta = PacketMeta::of(octets);
         let mut arrival = Arrival { octets, leg: LegId(0), meta };

@@ -9,6 +9,14 @@ use crate::tables::{Key, Nets};
 pub trait Table<B> {
     fn build(nets: Nets<B>) -> Self;
     fn lookup(&self, address: B) -> Leaf;
+    fn lookup_batch(&self, addresses: &[B], leaves: &mut [Leaf])
+    where
+        B: Copy,
+    {
+        for (leaf, address) in leaves.iter_mut().zip(addresses) {
+            *leaf = self.lookup(*address);
+        }
+    }
     fn memory(&self) -> usize;
 }
 
@@ -125,6 +133,61 @@ impl<B: Key> Table<B> for Hashes<B> {
         let mut found = self.tables.iter();
         let found = found.find_map(|(len, table)| table.get(&address.and(B::mask(*len))));
         found.copied().unwrap_or(Leaf::NONE)
+    }
+
+    fn memory(&self) -> usize {
+        self.tables.iter().map(|(_, table)| table.allocation_size()).sum()
+    }
+}
+
+/// Binary search on the lengths that occur (Waldvogel and others 1997): a hash table for each,
+/// with markers where something longer is to be found.
+pub struct Halved<B> {
+    tables: Vec<(u8, HashMap<B, Leaf, DefaultHashBuilder>)>,
+}
+
+impl<B: Key> Table<B> for Halved<B> {
+    fn build(nets: Nets<B>) -> Halved<B> {
+        let Hashes { mut tables } = Hashes::build(nets.clone());
+        tables.reverse();
+        let mut halved = Halved { tables };
+        let mut markers = Vec::new();
+        for (net, _) in nets {
+            let (mut from, mut to) = (0, halved.tables.len());
+            while from < to {
+                let middle = (from + to) / 2;
+                let (len, table) = &halved.tables[middle];
+                if *len >= net.length() {
+                    to = middle;
+                    continue;
+                }
+                let key = net.first().and(B::mask(*len));
+                if !table.contains_key(&key) {
+                    // A marker has the leaf of the longest prefix above it: nobody looks again.
+                    let mut above = halved.tables[..middle].iter().rev();
+                    let best = above.find_map(|(len, table)| table.get(&key.and(B::mask(*len))));
+                    markers.push((middle, key, best.copied().unwrap_or(Leaf::NONE)));
+                }
+                from = middle + 1;
+            }
+        }
+        for (table, key, leaf) in markers {
+            halved.tables[table].1.insert(key, leaf);
+        }
+        halved
+    }
+
+    fn lookup(&self, address: B) -> Leaf {
+        let (mut from, mut to, mut best) = (0, self.tables.len(), Leaf::NONE);
+        while from < to {
+            let middle = (from + to) / 2;
+            let (len, table) = &self.tables[middle];
+            match table.get(&address.and(B::mask(*len))) {
+                Some(leaf) => (from, best) = (middle + 1, *leaf),
+                None => to = middle,
+            }
+        }
+        best
     }
 
     fn memory(&self) -> usize {

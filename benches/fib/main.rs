@@ -8,16 +8,20 @@
 //!
 //! `cargo bench -p uswitch-benches --bench fib`, or with `-- 'fib/v4/lookup'`. The contenders:
 //! `flat` is DIR-24-8 (Gupta, Lin, McKeown 1998), `search` a binary search over the ranges,
-//! `hashes` one hash table for each length, the longest first.
+//! `hashes` one hash table for each length, the longest first, `halved` the same with a binary
+//! search on the lengths. `v6` has blocks of 32 bits all over 2000::/3, each with as many prefixes;
+//! `v6-dense` holders side by side, of which a few have most; `v6-hosts` nothing but /128.
 
 #[path = "contenders.rs"]
 mod contenders;
+#[path = "shapes.rs"]
+mod shapes;
 #[path = "tables.rs"]
 mod tables;
 
 use std::hint::black_box;
 
-use contenders::{Flat, Hashes, Search, Table};
+use contenders::{Flat, Halved, Hashes, Search, Table};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use uswitch_router::fib::{Fib, Leaf};
 
@@ -52,6 +56,10 @@ impl Table<u128> for Fib {
         self.lookup_v6(address.into())
     }
 
+    fn lookup_batch(&self, addresses: &[u128], leaves: &mut [Leaf]) {
+        self.lookup_batch_v6(addresses, leaves);
+    }
+
     fn memory(&self) -> usize {
         Fib::memory(self)
     }
@@ -69,12 +77,15 @@ fn v4(criterion: &mut Criterion) {
 }
 
 fn v6(criterion: &mut Criterion) {
-    for count in [1_000, 200_000] {
-        let nets = tables::v6(count);
+    let full = tables::v6(200_000);
+    let (dense, hosts) = (shapes::dense_v6(200_000), shapes::hosts_v6(200_000));
+    let all = [tables::v6(1_000), full, dense, hosts];
+    for (group, nets) in ["fib/v6", "fib/v6", "fib/v6-dense", "fib/v6-hosts"].into_iter().zip(all) {
         let destinations = tables::destinations_v6(&nets, DESTINATIONS);
-        measure::<_, Fib>(criterion, "fib/v6", "ours", &nets, &destinations);
-        measure::<_, Search<u128>>(criterion, "fib/v6", "search", &nets, &destinations);
-        measure::<_, Hashes<u128>>(criterion, "fib/v6", "hashes", &nets, &destinations);
+        measure::<_, Fib>(criterion, group, "ours", &nets, &destinations);
+        measure::<_, Search<u128>>(criterion, group, "search", &nets, &destinations);
+        measure::<_, Hashes<u128>>(criterion, group, "hashes", &nets, &destinations);
+        measure::<_, Halved<u128>>(criterion, group, "halved", &nets, &destinations);
     }
 }
 
@@ -99,9 +110,7 @@ fn measure<B: tables::Key, T: Table<B>>(
             let begin = std::time::Instant::now();
             for _ in 0..batches {
                 let mut leaves = [Leaf::NONE; BATCH];
-                for (leaf, destination) in leaves.iter_mut().zip(batch.next().unwrap_or_default()) {
-                    *leaf = table.lookup(*destination);
-                }
+                table.lookup_batch(batch.next().unwrap_or_default(), &mut leaves);
                 black_box(leaves);
             }
             begin.elapsed().mul_f64(lookups as f64 / (batches * BATCH as u64) as f64)

@@ -33,7 +33,7 @@ impl Random {
 }
 
 /// Different next hops.
-const LEAVES: u64 = 64;
+pub const LEAVES: u64 = 64;
 
 /// Prefixes of each length in a hundred, after the routing tables of 2026.
 const LENS_V4: [(u8, u64); 9] =
@@ -42,7 +42,7 @@ const LENS_V6: [(u8, u64); 7] =
     [(48, 46), (32, 13), (44, 11), (40, 11), (36, 6), (64, 8), (128, 5)];
 
 /// So many prefixes that `draw` finds, each once, in no order.
-fn nets<B: Key>(
+pub fn nets<B: Key>(
     count: usize,
     lens: &[(u8, u64)],
     mut draw: impl FnMut(&mut Random) -> B,

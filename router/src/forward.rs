@@ -5,9 +5,10 @@
 //! that a packet goes on, `Router::cross` is the one place in which it changes legs: what wants
 //! to look at all packets between two legs belongs there and nowhere else.
 //!
-//! A packet is looked at twice, so that memory has time to answer in between: [`Router::place`]
+//! A packet is looked at twice, so that memory has time to answer in between: [`Router::places`]
 //! for all packets of a batch, which finds where they go, then [`Router::decide`] for each.
 
+mod place;
 mod redirect;
 pub(crate) mod reply;
 #[cfg(test)]
@@ -15,12 +16,12 @@ pub(crate) mod sample;
 mod v4;
 mod v6;
 
+pub use self::place::Place;
 pub use crate::emit::Emit;
 
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
-    fib::Leaf,
     fragment::fragment,
     icmp::Error,
     limit::{Bucket, Tick},
@@ -105,10 +106,6 @@ pub struct Arrival<'a> {
     pub meta: PacketMeta,
 }
 
-/// Where a packet goes, found ahead of the decision. Good for the tables of which it was had.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Place(Leaf);
-
 /// A header of either version, and what else the decision needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Header {
@@ -190,24 +187,6 @@ impl Router {
     /// For the slow path, where more becomes of packets than is decided here.
     pub(crate) fn stats_mut(&mut self) -> &mut Stats {
         &mut self.stats
-    }
-
-    /// Finds where a packet goes. Do it for all packets of a batch before the first is decided
-    /// about: looks that wait for memory wait together then.
-    #[inline]
-    pub fn place(&self, octets: &[u8]) -> Place {
-        let leaf = match octets.first().map(|first| first >> 4) {
-            Some(4) => octets
-                .get(16..)
-                .and_then(|rest| rest.first_chunk::<4>())
-                .map(|address| self.tables.fib().lookup_v4((*address).into())),
-            Some(6) => octets
-                .get(24..)
-                .and_then(|rest| rest.first_chunk::<16>())
-                .map(|address| self.tables.fib().lookup_v6((*address).into())),
-            _ => None,
-        };
-        Place(leaf.unwrap_or_default())
     }
 
     /// Decides about a packet.

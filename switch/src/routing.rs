@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Egress::take()     the frames that leave by legs alone
-//! router.place()     where their packets go                        uswitch_router::forward
+//! router.places()    where their packets go                        uswitch_router::forward
 //! router.decide()    the packet, edited in place                   uswitch_router::forward
 //! Crossing::enter()  into the other bridge: as any frame           routing/cross.rs
 //! ```
@@ -175,12 +175,12 @@ impl Routing {
     #[inline]
     fn place(&mut self, batch: Batch<'_>, mask: u64) -> u64 {
         let mut packets = 0;
-        for index in bits(mask) {
-            if let Some(packet) = packet(batch.frame(index).octets()) {
-                self.places[index] = self.router.place(packet);
-                packets |= 1 << index;
-            }
-        }
+        let all = bits(mask).filter_map(|index| {
+            let packet = packet(batch.frame(index).octets())?;
+            packets |= 1 << index;
+            Some((index, packet))
+        });
+        self.router.places(all, &mut self.places[..]);
         packets
     }
 

@@ -66,6 +66,7 @@ impl<B: Bits> Ranges<B> {
 }
 
 /// A place in ranges that only moves on.
+#[derive(Clone)]
 pub(super) struct Cursor<'a, B> {
     ranges: &'a Ranges<B>,
     at: usize,
