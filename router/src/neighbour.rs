@@ -221,26 +221,35 @@ impl Neighbours {
         new
     }
 
-    /// Goes on with other links. What is known of legs that stay alike stays: the same place, link
-    /// and link-layer address, and an address in common. Addresses that are new are announced.
+    /// Goes on with other links. What is known of legs that stay alike stays, whatever their number
+    /// is now: the same kind of link and link-layer address, and an address in common. Addresses
+    /// that are new are announced. Returns the numbers that legs have now, by those that they had;
+    /// what waits ([`Neighbours::held_mut`]) may bear old ones.
     ///
     /// # Panics
     ///
     /// If there are more than [`LEGS_MAX`] links.
-    pub fn swap(&mut self, links: Vec<Link>) {
+    pub fn swap(&mut self, links: Vec<Link>) -> Vec<Option<LegId>> {
         assert!(links.len() <= LEGS_MAX, "legs of a router");
         let mut old = std::mem::take(&mut self.legs).into_iter().map(Some).collect::<Vec<_>>();
+        let mut moved = vec![None; old.len()];
         for (index, link) in links.into_iter().enumerate() {
-            let known = old.get_mut(index).and_then(Option::take);
-            let leg = match known {
-                Some(mut leg) if leg.link.is_alike(&link) => {
+            let id = LegId(index as u16);
+            // Most legs keep their place.
+            let places = (index..old.len()).chain(0..index.min(old.len()));
+            let is_it = |place: &usize| {
+                let leg: &Option<Leg> = &old[*place];
+                leg.as_ref().is_some_and(|leg| leg.link.is_alike(&link))
+            };
+            let place = places.into_iter().find(is_it);
+            let leg = match place.and_then(|place| Some((place, old[place].take()?))) {
+                Some((place, mut leg)) => {
+                    moved[place] = Some(id);
+                    leg.id = id;
                     leg.change(link, &mut self.shared);
                     leg
                 }
-                other => {
-                    other.into_iter().for_each(|mut leg| leg.flush(true, &mut self.shared));
-                    Leg::new(LegId(index as u16), link)
-                }
+                None => Leg::new(id, link),
             };
             self.legs.push(leg);
         }
@@ -248,6 +257,12 @@ impl Neighbours {
             gone.flush(true, &mut self.shared);
         }
         (self.swapped, self.turn) = (true, 0);
+        moved
+    }
+
+    /// All that waits for neighbours, to be written to. Its length stays.
+    pub fn held_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.legs.iter_mut().flat_map(|leg| leg.table.held_mut())
     }
 
     /// Enters a neighbour that stays until it is removed.
@@ -517,6 +532,37 @@ mod tests {
         sample.neighbours.swap(vec![Link { addresses: vec![link(1).addresses[0]], ..first }]);
         assert_eq!(sample.neighbours.iter().count(), 0);
         sample.neighbours.used(b, Tick(sample.now));
+    }
+
+    #[test]
+    fn leg_that_gets_another_number_keeps_its_neighbours() {
+        let mut sample = Sample::new(2);
+        let (a, b) = (hop(0, "10.0.0.2"), hop(1, "10.0.1.2"));
+        for (leg, hop, number) in [(0, a, 2), (1, b, 3)] {
+            sample.need(hop, b"x");
+            let reply =
+                arp_reply((station(number), &hop.address.to_string()), &format!("10.0.{leg}.1"));
+            sample.arp(leg, &reply);
+        }
+        let waits = hop(1, "10.0.1.9");
+        sample.need(waits, b"waits");
+        sample.neighbours.resolved();
+        sample.released();
+        let between = Link { addresses: vec!["10.7.0.1/24".parse().unwrap()], ..link(7) };
+        let moved = sample.neighbours.swap(vec![between, link(1), link(0)]);
+        assert_eq!(moved, [Some(LegId(2)), Some(LegId(1))]);
+        let a = Hop { leg: LegId(2), ..a };
+        assert_eq!([a, b].map(|hop| sample.state(hop)), [Some(State::Reachable); 2]);
+        let table = sample.neighbours.resolved().unwrap();
+        assert_eq!([a, b].map(|hop| table.get(hop).unwrap().to), [station(2), station(3)]);
+        assert_eq!(table.get(hop(0, "10.0.0.2")), None);
+        // What waits goes on, by the leg's new number.
+        assert_eq!(sample.neighbours.held_mut().count(), 1);
+        let moved = sample.neighbours.swap(vec![link(1)]);
+        assert_eq!(moved, [None, Some(LegId(0)), None]);
+        sample.arp(0, &arp_reply((station(9), "10.0.1.9"), "10.0.1.1"));
+        let (hop, to, held) = sample.released().remove(0);
+        assert_eq!((hop.leg, to, &*held), (LegId(0), station(9), &b"waits"[..]));
     }
 
     #[test]

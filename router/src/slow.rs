@@ -137,7 +137,10 @@ impl Slow {
         assert_eq!(tables.legs().len(), links.len(), "a link for each leg");
         self.own = Own::new(tables.legs(), self.seed);
         self.router.swap(tables);
-        self.neighbours.swap(links);
+        let moved = self.neighbours.swap(links);
+        for held in self.neighbours.held_mut() {
+            held::renumber(held, &moved);
+        }
     }
 
     /// From now on hosts are told this on the legs; who was told something else before hears that

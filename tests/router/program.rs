@@ -91,8 +91,7 @@ fn routes_lead_to_networks_behind_a_neighbour() {
 const STAY: &str = "[[port]]\ntap = \"tap0\"\n[[port]]\ntap = \"tap1\"\nbridge = \"lab\"\n\
     [[leg]]\nbridge = \"br\"\naddress = [\"10.0.0.1/24\"]\n\
     [[leg]]\nbridge = \"lab\"\naddress = [\"10.1.0.1/24\"]\n";
-/// One that comes and goes. It stands behind the others: a leg that gets another number forgets its
-/// neighbours and asks for them again, and few packets of each are held meanwhile.
+/// One that comes and goes, before the others: they get other numbers by that.
 const MORE: &str = "[[leg]]\nbridge = \"attic\"\naddress = [\"10.2.0.1/24\"]\n\
     [[port]]\ntap = \"tap2\"\nbridge = \"attic\"\n\
     [[route]]\nto = \"10.3.0.0/16\"\nvia = \"10.2.0.2\"\n";
@@ -107,7 +106,7 @@ fn legs_come_and_go_and_packets_between_two_others_are_not_lost() {
     let one = machine.host("tap0", &["10.0.0.2/24"], &["10.0.0.1"]);
     let two = machine.host("tap1", &["10.1.0.2/24"], &["10.1.0.1"]);
     ping(&one, "10.1.0.2");
-    let (ended, more) = (AtomicBool::new(false), format!("{STAY}{MORE}"));
+    let (ended, more) = (AtomicBool::new(false), format!("{MORE}{STAY}"));
     let pings = thread::scope(|scope| {
         let (one, two, ended) = (&one, &two, &ended);
         // Each waits for its answer: one that is lost fails.

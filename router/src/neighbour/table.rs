@@ -110,6 +110,11 @@ impl Table {
         self.entries.iter().map(|(address, entry)| (*address, entry))
     }
 
+    /// What waits.
+    pub fn held_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.entries.values_mut().flat_map(|entry| entry.held.iter_mut().map(|held| &mut **held))
+    }
+
     /// Workers know nothing of this leg.
     pub fn change(&mut self) {
         self.changed = true;

@@ -36,6 +36,15 @@ impl Held<'_> {
     }
 }
 
+/// Legs have other numbers now, by those that they had. Of what came by a leg that is no more,
+/// nobody is told.
+pub(super) fn renumber(octets: &mut [u8], moved: &[Option<LegId>]) {
+    let Some((leg, _)) = octets.split_first_chunk_mut::<2>() else { return };
+    let old = u16::from_be_bytes(*leg);
+    let new = moved.get(usize::from(old)).copied().flatten().map_or(OURS, |new| new.0);
+    *leg = if old == OURS { old } else { new }.to_be_bytes();
+}
+
 /// In one piece, and known to be sound.
 pub(super) struct Whole {
     octets: Box<[u8]>,
@@ -61,6 +70,19 @@ impl Whole {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn leg_by_which_it_came_is_known_by_its_new_number() {
+        let moved = [Some(LegId(1)), None];
+        for (came, now) in [(0, Some(LegId(1))), (1, None), (2, None)] {
+            let mut held = Held { came: Some(LegId(came)), lead: &[], packet: &[0x45] }.emit();
+            renumber(&mut held, &moved);
+            assert_eq!(Held::parse(held).unwrap().came(), now);
+        }
+        let mut held = Held { came: None, lead: &[], packet: &[0x45] }.emit();
+        renumber(&mut held, &[]);
+        assert_eq!(Held::parse(held).unwrap().came(), None);
+    }
 
     #[test]
     fn parts_come_out_as_they_went_in() {

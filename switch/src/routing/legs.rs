@@ -90,7 +90,7 @@ impl Legs {
     }
 
     /// From now on there are these legs and routes. A leg that was there stays as it is, and keeps
-    /// its neighbours if its number is the same.
+    /// its neighbours.
     ///
     /// # Errors
     ///
