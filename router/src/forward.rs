@@ -169,6 +169,11 @@ impl Router {
         self.neighbours = neighbours;
     }
 
+    /// Where whom it knows is.
+    pub fn neighbours(&self) -> &Arc<Resolved> {
+        &self.neighbours
+    }
+
     /// The tables.
     pub fn tables(&self) -> &Arc<Tables> {
         &self.tables
@@ -749,6 +754,46 @@ mod tests {
             assert_eq!((emitted[0][40], &emitted[0][44..]), (129, &sent[44..]));
             assert_eq!(checksum_icmpv6(reply.source, reply.destination, &emitted[0][40..]), 0);
         }
+    }
+
+    #[test]
+    fn address_that_is_not_used_neither_answers_nor_speaks() {
+        let silent = |addresses: &[(u16, &str)]| {
+            let mut all = Resolved::any();
+            all.silence(addresses.iter().map(|(leg, own)| hop(*leg, own)).collect());
+            let mut router = router();
+            router.know(Arc::new(all));
+            router
+        };
+        let sent = |mut router: Router, octets: &[u8]| {
+            let (verdict, _, emitted) = decide_with(&mut router, octets, PacketMeta::of(octets), 0);
+            (verdict, emitted)
+        };
+        let echo = |own: &str| ipv6("fd00:1::2", own, 64, 58, b"\x80\0\0\0\0\x01\0\x02ping");
+        let unused = Verdict::Drop(Reason::UnusedAddress);
+        // Each leg has its own link-local addresses, and all have the others.
+        for (own, leg, verdict) in [
+            ("fd00:1::1", 0, unused),
+            ("fd00:9::1", 1, unused),
+            ("fe80::1", 0, unused),
+            ("fe80::1", 1, Verdict::Drop(Reason::EchoChecksum)),
+        ] {
+            assert_eq!(sent(silent(&[(leg, own)]), &echo(own)).0, verdict, "{own} on leg {leg}");
+        }
+        // Who has it is no liar.
+        let passed = Verdict::Forward { hop: hop(1, "fd00:9::2"), to: Known::ANYBODY, len: 52 };
+        let theirs = udp6("fd00:1::1", "2001:db8::1");
+        assert_eq!(sent(silent(&[(0, "fd00:1::1")]), &theirs).0, passed);
+        assert_eq!(sent(router(), &theirs).0, Verdict::Drop(Reason::OwnSource));
+        // Errors are from another address, and from none if there is none.
+        let source = |silent| {
+            let nowhere = udp6("fd00:1::2", "fd77::1");
+            let (_, emitted) = sent(silent, &nowhere);
+            emitted.first().map(|reply| Ipv6::parse(reply).unwrap().source.to_string())
+        };
+        assert_eq!(source(router()).unwrap(), "fd00:1::1");
+        assert_eq!(source(silent(&[(0, "fd00:1::1")])).unwrap(), "fd00:9::1");
+        assert_eq!(source(silent(&[(0, "fd00:1::1"), (1, "fd00:9::1")])), None);
     }
 
     #[test]

@@ -191,6 +191,8 @@ pub struct Neighbours {
     began: bool,
     resolved: Resolved,
     seed: u64,
+    /// The changes of standings that workers know of.
+    told_standings: u64,
     /// Whether legs have come or gone.
     swapped: bool,
     /// Whose timers are looked at first.
@@ -206,7 +208,7 @@ impl Neighbours {
     /// If there are more than [`LEGS_MAX`] links.
     pub fn new(links: Vec<Link>, seed: u64) -> Neighbours {
         let stats = NeighbourStats::default();
-        let shared = Shared { now: START, tick: Tick(0), random: seed, stats };
+        let shared = Shared { now: START, tick: Tick(0), random: seed, stats, standings: 0 };
         let resolved = Resolved::new(seed, &[]);
         let mut new = Neighbours {
             legs: Vec::new(),
@@ -214,6 +216,7 @@ impl Neighbours {
             began: false,
             resolved,
             seed,
+            told_standings: 0,
             swapped: true,
             turn: 0,
         };
@@ -257,6 +260,7 @@ impl Neighbours {
             gone.flush(true, &mut self.shared);
         }
         (self.swapped, self.turn) = (true, 0);
+        self.shared.standings += 1;
         moved
     }
 
@@ -406,6 +410,11 @@ impl Neighbours {
                 changed = true;
             }
         }
+        if self.told_standings != self.shared.standings {
+            self.told_standings = self.shared.standings;
+            self.resolved.silence(self.silent());
+            changed = true;
+        }
         changed.then(|| Arc::new(self.resolved.clone()))
     }
 
@@ -439,6 +448,18 @@ impl Neighbours {
         self.legs.iter().enumerate().flat_map(|(index, leg)| {
             leg.claims.iter().map(move |claim| (LegId(index as u16), claim.own, claim.standing))
         })
+    }
+
+    /// The own addresses that are not used: somebody might have them, or has them (RFC 4862,
+    /// section 5.4).
+    pub fn silent(&self) -> Vec<Hop> {
+        let silent = self.own().filter(|(.., standing)| *standing != Standing::Preferred);
+        silent.map(|(leg, own, _)| Hop { leg, address: own.address }).collect()
+    }
+
+    /// Counts the changes of what [`Neighbours::own`] says.
+    pub fn standings(&self) -> u64 {
+        self.shared.standings
     }
 
     /// What became of messages, packets and neighbours up to now.

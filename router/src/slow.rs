@@ -11,7 +11,10 @@
 
 mod held;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
 
 use crate::{
     advertise::{AdvertiseConfig, Advertiser},
@@ -84,8 +87,10 @@ pub struct Slow {
     router: Router,
     neighbours: Neighbours,
     own: Own,
-    /// By leg.
-    advertisers: Vec<Option<Advertiser>>,
+    /// By leg, with the link-local address from which it speaks.
+    advertisers: Vec<Option<(Ipv6Addr, Advertiser)>>,
+    /// The changes of standings that its own router knows of.
+    standings: u64,
     seed: u64,
     made: Made,
     /// Packets whose neighbour does not answer.
@@ -121,6 +126,7 @@ impl Slow {
             router: Router::new(tables, seed),
             neighbours: Neighbours::new(links, seed),
             advertisers: Vec::new(),
+            standings: 0,
             seed,
             made: Made::default(),
             failed: Vec::new(),
@@ -159,17 +165,25 @@ impl Slow {
         let advertiser = |((leg, config), own): ((LegId, &Option<AdvertiseConfig>), _)| {
             let link = self.neighbours.link(leg)?;
             let seed = self.seed ^ u64::from(leg.0);
-            Advertiser::new(leg, config.as_ref()?, link, own?, seed).ok()
+            let advertiser = Advertiser::new(leg, config.as_ref()?, link, own?, seed).ok()?;
+            Some((own?, advertiser))
         };
         self.advertisers = legs.map(advertiser).collect();
     }
 
     /// Says on all legs that this is no default router any more (RFC 4861, section 6.2.5).
     pub fn cease(&mut self, wire: &mut impl Wire) {
+        self.look_at_own();
+        let used =
+            |(leg, own): (LegId, Ipv6Addr)| self.router.neighbours().is_used(leg, own.into());
         let (failed, counts) = (&mut self.failed, &mut self.counts);
         let mut saying = Saying { wire, failed, counts };
-        for advertiser in self.advertisers.iter_mut().flatten() {
-            advertiser.cease(&mut saying);
+        for (leg, advertiser) in (0..).map(LegId).zip(&mut self.advertisers) {
+            if let Some((own, advertiser)) = advertiser
+                && used((leg, *own))
+            {
+                advertiser.cease(&mut saying);
+            }
         }
     }
 
@@ -205,7 +219,7 @@ impl Slow {
                 if is_discovery(payload) && payload[IPV6_HEADER_LEN] == SOLICITATION =>
             {
                 saying.counts.solicited += 1;
-                if let Some(Some(advertiser)) = self.advertisers.get_mut(leg.index()) {
+                if let Some(Some((_, advertiser))) = self.advertisers.get_mut(leg.index()) {
                     advertiser.solicit(payload, now);
                 }
             }
@@ -220,8 +234,19 @@ impl Slow {
         Outcome::Done
     }
 
+    /// Its own router knows everybody, and which of its addresses are used.
+    fn look_at_own(&mut self) {
+        if self.standings != self.neighbours.standings() {
+            self.standings = self.neighbours.standings();
+            let mut all = Resolved::any();
+            all.silence(self.neighbours.silent());
+            self.router.know(Arc::new(all));
+        }
+    }
+
     /// A packet goes on, or is answered.
     fn packet(&mut self, heard: Heard<'_>, now: Tick, wire: &mut impl Wire) -> Outcome {
+        self.look_at_own();
         let Heard { leg, lead, payload, meta, .. } = heard;
         let place = self.router.place(payload);
         let mut arrival = Arrival { octets: payload, leg, meta };
@@ -310,8 +335,17 @@ impl Slow {
         let (failed, counts) = (&mut self.failed, &mut self.counts);
         let mut saying = Saying { wire, failed, counts };
         self.neighbours.tick(now, &mut saying);
-        for advertiser in self.advertisers.iter_mut().flatten() {
-            advertiser.tick(now, &mut saying);
+        self.look_at_own();
+        let known = self.router.neighbours().clone();
+        let (failed, counts) = (&mut self.failed, &mut self.counts);
+        let mut saying = Saying { wire, failed, counts };
+        for (leg, advertiser) in (0..).map(LegId).zip(&mut self.advertisers) {
+            // RFC 4862, section 5.4: nothing is said from an address that is not used.
+            if let Some((own, advertiser)) = advertiser
+                && known.is_used(leg, (*own).into())
+            {
+                advertiser.tick(now, &mut saying);
+            }
         }
         if now.0.is_multiple_of(OWN_TICKS) {
             let mut said = Vec::new();
@@ -497,6 +531,55 @@ mod tests {
         lab.ticks(100);
         lab.said.0.clear();
         lab
+    }
+
+    /// The same before anything was said.
+    fn fresh() -> Lab {
+        let link = Link::new(OWN[0], vec!["fd00::1/64".parse().unwrap()]);
+        let tables = Tables::build(vec![Leg::new(link.own(), 1500)], &[]).unwrap();
+        let slow = Slow::new(Arc::new(tables), vec![link], 3);
+        Lab { slow, said: Said::default(), now: 0 }
+    }
+
+    #[test]
+    fn address_is_silent_until_nobody_else_has_it_and_for_ever_if_somebody_has() {
+        let local = OWN[0].link_local().to_string();
+        let config = AdvertiseConfig::every(60);
+        let is_advertisement = |said: &(Vec<u8>, LinkAddress, Vec<u8>)| said.2[40] == 134;
+        for duplicate in [false, true] {
+            let mut lab = fresh();
+            lab.slow.advertise(&[Some(config.clone())], &mut lab.said);
+            lab.ticks(5);
+            if duplicate {
+                // Somebody else asks for the same address (RFC 4862, section 5.4.3).
+                let group = "ff02::1:ff00:100".to_owned();
+                let mut ask =
+                    [&[135, 0, 0, 0, 0, 0, 0, 0][..], &OWN[0].link_local().octets()].concat();
+                let mut packet = ipv6("::", &group, 255, 58, &ask);
+                let to = Ipv6::parse(&packet).unwrap();
+                let check = checksum_icmpv6(to.source, to.destination, &ask);
+                ask[2..4].copy_from_slice(&check.to_be_bytes());
+                packet.splice(40.., ask);
+                lab.packet(0, &packet);
+            }
+            let mut said = lab.said.take(0, ethertype::IPV6);
+            assert!(!said.iter().any(is_advertisement), "nothing is said from it yet");
+            let mut echo = ipv6("fe80::9", &local, 64, 58, &[128, 0, 0, 0, 0, 1, 0, 2]);
+            let to = Ipv6::parse(&echo).unwrap();
+            let check = checksum_icmpv6(to.source, to.destination, &echo[40..]);
+            echo[42..44].copy_from_slice(&check.to_be_bytes());
+            let dropped = |lab: &Lab| lab.slow.router().stats().dropped(Reason::UnusedAddress);
+            lab.packet(0, &echo);
+            assert_eq!(dropped(&lab), 1);
+            lab.ticks(100);
+            said = lab.said.take(0, ethertype::IPV6);
+            assert_eq!(said.iter().any(is_advertisement), !duplicate);
+            lab.packet(0, &echo);
+            assert_eq!(dropped(&lab), if duplicate { 2 } else { 1 });
+            lab.slow.cease(&mut lab.said);
+            said = lab.said.take(0, ethertype::IPV6);
+            assert_eq!(said.iter().any(is_advertisement), !duplicate);
+        }
     }
 
     impl Lab {

@@ -24,6 +24,9 @@ counters! {
     MartianDestination = "martian_destination",
     /// From one of the router's own addresses.
     OwnSource = "own_source",
+    /// For an address of the router that it does not use: somebody else may have it, or has it (RFC
+    /// 4862, section 5.4).
+    UnusedAddress = "unused_address",
     /// From and for the same address (a land attack).
     Land = "land",
     /// Came by a leg by which its source is not reached (RFC 3704).

@@ -24,7 +24,7 @@ use uswitch_tests::{exchange, privileged};
 use crate::{
     cases::{Case, cases},
     intended::INTENDED,
-    lab::{Bridge, PATIENCE, TAP, configs},
+    lab::{Bridge, PATIENCE, TAP, configs, wait_for_own},
 };
 
 /// Of the link behind the router; that before it has the usual one.
@@ -156,6 +156,7 @@ impl Side {
             Route { prefix: to.parse().unwrap(), metric: 0, kind }
         });
         legs.apply(&mut handle, configs(&bridges), &routes).unwrap();
+        wait_for_own(&legs);
         for (leg, host) in HOSTS.into_iter().enumerate() {
             for address in [format!("10.{leg}.0.2"), format!("fd00:{leg}::2")] {
                 let hop = Hop { leg: LegId(leg as u16), address: address.parse().unwrap() };

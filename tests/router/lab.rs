@@ -1,7 +1,11 @@
 //! A lab: bridges with hosts, and a router with a leg in each. Host `n` of bridge `b` has 10.b.0.n
 //! and fd00:b::n, from 2 on; the router is number 1 everywhere, and everybody's way to all others.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    thread,
+    time::{Duration, Instant},
+};
 
 use netlab::{Namespace, Prefix};
 use uswitch::{
@@ -16,7 +20,7 @@ use uswitch::{
 };
 use uswitch_router::{
     link::LinkAddress,
-    neighbour::Link,
+    neighbour::{Link, Standing},
     prefix::LegAddress,
     route::{Leg, Route},
 };
@@ -94,12 +98,22 @@ impl Lab {
         });
         let hosts = hosts.collect();
         legs.apply(&mut handle, configs, routes).unwrap();
+        wait_for_own(&legs);
         Lab { hosts, legs, handle }
     }
 
     /// Packets that workers sent on themselves.
     pub fn forwarded(&self) -> u64 {
         self.handle.routed().iter().map(|stats| stats.forwarded).sum()
+    }
+}
+
+/// Waits until nobody else has the router's addresses (RFC 4862, section 5.4).
+pub fn wait_for_own(legs: &Legs) {
+    let begin = Instant::now();
+    while legs.own().unwrap().iter().any(|(.., standing)| *standing != Standing::Preferred) {
+        assert!(begin.elapsed() < PATIENCE, "the router has its addresses for itself");
+        thread::sleep(Duration::from_millis(50));
     }
 }
 

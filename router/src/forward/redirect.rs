@@ -58,7 +58,8 @@ impl Router {
         hop: Hop,
     ) -> Option<IpAddr> {
         let leg = (arrival.leg, self.tables.leg(arrival.leg));
-        redirect::source(leg, sender, destination, hop)
+        let source = redirect::source(leg, sender, destination, hop);
+        source.filter(|source| self.neighbours.is_used(arrival.leg, *source))
     }
 
     /// Room for what is said, if it may be said now (RFC 1812, section 4.3.2.8; RFC 4861, section

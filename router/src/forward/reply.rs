@@ -7,7 +7,7 @@ use crate::{
     icmp::{self, Error},
     limit::Tick,
     packet::{Ipv4, Ipv6},
-    route::{Leg, LegId},
+    route::LegId,
     stats::Reason,
     tables::{Target, is_link_local},
 };
@@ -115,10 +115,13 @@ impl Router {
     /// section 4.3.2.4), on the link of the next hop if it has one there, else of the leg by which
     /// the packet came, else any (RFC 4443, section 2.2).
     fn source(&self, hop: Hop, came: LegId) -> Option<IpAddr> {
-        let of = |leg: &Leg| {
-            let mut own = leg.addresses.iter();
+        let tables = &self.tables;
+        let of = |id: LegId| {
+            let own = tables.leg(id).addresses.iter();
+            // RFC 4862, section 5.4.
+            let mut own = own.filter(|own| self.neighbours.is_used(id, own.address));
+            let mut any = own.clone().map(|own| own.address);
             let near = own.find(|own| own.prefix.contains(hop.address)).map(|own| own.address);
-            let mut any = leg.addresses.iter().map(|own| own.address);
             let same =
                 |own: &IpAddr| own.is_ipv4() == hop.address.is_ipv4() && !is_link_local(*own);
             near.filter(|near| {
@@ -126,8 +129,7 @@ impl Router {
             })
             .or_else(|| any.find(same))
         };
-        let tables = &self.tables;
-        let first = [tables.leg(hop.leg), tables.leg(came)].into_iter();
-        first.chain(tables.legs()).find_map(of)
+        let all = (0..tables.legs().len()).map(|index| LegId(index as u16));
+        [hop.leg, came].into_iter().chain(all).find_map(of)
     }
 }

@@ -31,7 +31,8 @@ impl Router {
         if let Some(verdict) = by_address(source, destination) {
             return verdict;
         }
-        if self.is_own_at(arrival, source) {
+        // An address that is not used is not the router's: who has it may speak.
+        if self.is_own_at(arrival, source) && self.neighbours.is_used(arrival.leg, source.into()) {
             return Verdict::Drop(Reason::OwnSource);
         }
         let link_local = source.is_unicast_link_local();
@@ -74,6 +75,10 @@ impl Router {
         upper: crate::packet::Upper,
         emit: &mut impl Emit,
     ) -> Verdict {
+        // RFC 4862, section 5.4.
+        if !self.neighbours.is_used(arrival.leg, packet.destination.into()) {
+            return Verdict::Drop(Reason::UnusedAddress);
+        }
         // What is for all routers of a subnet is answered from another address.
         if arrival.meta.group || !self.is_own_at(arrival, packet.destination) {
             return Verdict::Local;

@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub tick: Tick,
     pub random: u64,
     pub stats: NeighbourStats,
+    /// Changes of what the router's own addresses are good for.
+    pub standings: u64,
 }
 
 impl Shared {
@@ -334,6 +336,7 @@ impl Leg {
         match claim.standing {
             Standing::Tentative => {
                 claim.give_up();
+                shared.standings += 1;
                 shared.stats.count(Counter::Duplicate);
                 self.tell(Event::Duplicate { leg, address, with }, shared, post);
             }
@@ -370,8 +373,11 @@ impl Leg {
         for index in 0..self.claims.len() {
             if done < most && self.claims[index].is_due(shared.now) {
                 done += 1;
-                let address = self.claims[index].address();
-                match self.claims[index].turn(shared.now) {
+                let claim = &mut self.claims[index];
+                let (address, before) = (claim.address(), claim.standing);
+                let say = claim.turn(shared.now);
+                shared.standings += u64::from(claim.standing != before);
+                match say {
                     Some(Say::Ask) => self.ask_if_free(address, shared, post),
                     Some(Say::Announce) => self.announce(address, shared, post),
                     None => {}
@@ -573,7 +579,8 @@ mod tests {
 
     #[test]
     fn times_of_answers_differ_within_their_bounds() {
-        let mut shared = Shared { now: 0, tick: Tick(0), random: 1, stats: Default::default() };
+        let mut shared =
+            Shared { now: 0, tick: Tick(0), random: 1, stats: Default::default(), standings: 0 };
         let times: Vec<_> = (0..10_000).map(|_| shared.reachable()).collect();
         assert_eq!((times.iter().min(), times.iter().max()), (Some(&150), Some(&450)));
         let mean = times.iter().sum::<u64>() / 10_000;

@@ -6,7 +6,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use crate::{forward::Hop, link::LinkAddress, route::LegId};
+use crate::{forward::Hop, link::LinkAddress, route::LegId, tables::is_link_local};
 
 /// Where a neighbour is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Resolved {
     secrets: [u64; 2],
     /// On legs that are not there.
     elsewhere: Option<Known>,
+    /// Addresses of the router that it does not use. There are few, and not for long.
+    silent: Arc<[Hop]>,
 }
 
 /// That of a leg.
@@ -103,6 +105,7 @@ impl Resolved {
             legs: point_to_point.iter().map(leg).collect(),
             secrets: [secret(1), secret(2)],
             elsewhere: None,
+            silent: Arc::new([]),
         }
     }
 
@@ -120,6 +123,21 @@ impl Resolved {
         let table = &mut self.legs[leg.index()];
         let point_to_point = table.point_to_point;
         *table = Table { point_to_point, ..Table::build(neighbours, self.secrets) };
+    }
+
+    /// From now on these of the router's own addresses are not used.
+    pub fn silence(&mut self, silent: Vec<Hop>) {
+        self.silent = silent.into();
+    }
+
+    /// Whether the router uses an address of its own, seen from the link of this leg: of link-local
+    /// ones each leg has its own (RFC 4862, section 5.4).
+    #[inline]
+    pub fn is_used(&self, leg: LegId, address: IpAddr) -> bool {
+        let is_it = |silent: &Hop| {
+            silent.address == address && (silent.leg == leg || !is_link_local(address))
+        };
+        !self.silent.iter().any(is_it)
     }
 
     /// Where a neighbour is, if that is known.

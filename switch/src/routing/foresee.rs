@@ -89,7 +89,7 @@ mod tests {
 
     use uswitch_router::{
         link::LinkAddress,
-        neighbour::Link,
+        neighbour::{Link, Standing},
         packet::checksum,
         prefix::LegAddress,
         route::{Kind, Leg, Route},
@@ -199,6 +199,12 @@ mod tests {
             let hop = Hop { leg: LegId(leg), address: address.parse().unwrap() };
             let mac = LinkAddress(HOSTS[usize::from(leg)].octets());
             legs.add_neighbour(hop, mac).unwrap();
+        }
+        // Addresses of IPv6 are used when nobody else has them (RFC 4862, section 5.4).
+        let begin = Instant::now();
+        while legs.own().unwrap().iter().any(|(.., standing)| *standing != Standing::Preferred) {
+            assert!(begin.elapsed() < PATIENCE, "nobody else has them");
+            std::thread::sleep(Duration::from_millis(50));
         }
         let ports = legs.iter().map(|(_, port)| port).collect();
         Lab { hosts, ports, legs, handle }
