@@ -570,7 +570,6 @@ mod tests {
         };
         assert_eq!(with(&[131, 7, 4, 1, 2, 3, 4, 0]), Verdict::Drop(Reason::SourceRoute));
         assert_eq!(with(&[1, 137, 7, 4, 1, 2, 3, 4]), Verdict::Drop(Reason::SourceRoute));
-        assert_eq!(with(&[7, 9, 4, 0]), Verdict::Drop(Reason::Options));
         let passed = Verdict::Forward { hop: hop(1, "10.9.0.2"), to: Known::ANYBODY, len: 36 };
         assert_eq!(with(&[0x94, 4, 0, 0]), passed);
     }
@@ -660,6 +659,55 @@ mod tests {
         assert_eq!(error(&changed(large, 6, &[0x40, 0])), Some((3, 4, 1400)));
         let blackhole = verdict(&udp("10.0.0.2", "192.0.2.1"));
         assert_eq!(blackhole, Verdict::Drop(Reason::Blackhole));
+    }
+
+    #[test]
+    fn sender_of_an_option_that_cannot_be_read_is_told_where_it_stands() {
+        let with = |destination: &str, options: &[u8]| {
+            let mut octets = udp("10.0.0.2", destination);
+            octets.splice(20..20, options.iter().copied());
+            octets[0] = 0x45 + (options.len() / 4) as u8;
+            sealed(octets)
+        };
+        for (options, at) in [
+            (&[7, 9, 4, 0][..], 20),
+            (&[1, 1, 7, 1], 22),
+            (&[1, 1, 1, 7], 23),
+            (&[0x94, 4, 0, 0, 1, 68, 0, 0], 25),
+        ] {
+            for destination in ["172.16.0.1", "10.0.0.1", "203.0.113.1"] {
+                let told = error(&with(destination, options));
+                assert_eq!(told, Some((12, 0, at << 24)), "{destination} {options:?}");
+            }
+        }
+        // Behind the end of the list stands nothing.
+        let passed = Verdict::Forward { hop: hop(1, "10.9.0.2"), to: Known::ANYBODY, len: 36 };
+        assert_eq!(verdict(&with("172.16.0.1", &[0, 9, 9, 9])), passed);
+        for silent in ["192.0.2.1", "10.9.0.3"] {
+            let verdict = verdict(&with(silent, &[7, 9, 4, 0]));
+            assert_eq!(verdict, Verdict::Drop(Reason::Options));
+        }
+    }
+
+    #[test]
+    fn hop_by_hop_option_that_is_not_known_is_treated_as_it_says() {
+        let with = |destination: &str, option: [u8; 6]| {
+            let payload = [&[UDP, 0][..], &option, b"\x12\x34\x00\x35\x00\x08\x00\x00"].concat();
+            ipv6("fd00:1::2", destination, 64, 0, &payload)
+        };
+        let far = "2001:db8::1";
+        let passed = Verdict::Forward { hop: hop(1, "fd00:9::2"), to: Known::ANYBODY, len: 56 };
+        // Padding, a router alert, and one that may be passed over.
+        for option in [[1, 4, 0, 0, 0, 0], [5, 2, 0, 0, 1, 0], [0x1e, 4, 0, 0, 0, 0]] {
+            assert_eq!(verdict(&with(far, option)), passed);
+        }
+        let dropped = Verdict::Drop(Reason::Options);
+        assert_eq!(verdict(&with(far, [0x5e, 4, 0, 0, 0, 0])), dropped);
+        assert_eq!(verdict(&with(far, [1, 9, 0, 0, 0, 0])), dropped, "it runs over");
+        for kind in [0x9e, 0xde] {
+            assert_eq!(error(&with(far, [0, 0, kind, 2, 0, 0])), Some((4, 2, 44)));
+            assert_eq!(verdict(&with("fd00:9::1", [kind, 4, 0, 0, 0, 0])), Verdict::Local);
+        }
     }
 
     #[test]

@@ -73,11 +73,11 @@ fn copied_options(options: &[u8]) -> ([u8; OPTIONS_MAX], usize) {
 }
 
 /// The options of a header, but those that only fill up. An error is the last thing: what cannot
-/// be read has no length.
+/// be read has no length. It says how many octets are left, from that option on.
 pub(crate) struct Options<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Options<'a> {
-    type Item = Result<&'a [u8], ()>;
+    type Item = Result<&'a [u8], usize>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while let [NOP, rest @ ..] = self.0 {
@@ -89,8 +89,7 @@ impl<'a> Iterator for Options<'a> {
             [_] => 0,
         };
         if len < 2 || len > self.0.len() {
-            self.0 = &[];
-            return Some(Err(()));
+            return Some(Err(std::mem::take(&mut self.0).len()));
         }
         let (option, rest) = self.0.split_at(len);
         self.0 = rest;

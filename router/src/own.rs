@@ -19,7 +19,7 @@
 //! fragment that is not the first; and errors and resets are as many as the limit of the leg by
 //! which their cause came.
 
-mod extension;
+pub(crate) mod extension;
 mod plain;
 mod reassembly;
 mod stack;

@@ -33,7 +33,7 @@ counters! {
     ReversePath = "reverse_path",
     /// With a source route (RFC 7126, section 4.3).
     SourceRoute = "source_route",
-    /// With options that cannot be read.
+    /// With options that cannot be read, or that are to be known and are not.
     Options = "options",
     /// A fragment that ends behind the largest packet.
     FragmentOverflow = "fragment_overflow",

@@ -48,9 +48,10 @@ impl Router {
         if self.tables.is_own_v4(source) {
             return Verdict::Drop(Reason::OwnSource);
         }
-        if let Some(reason) = malicious(arrival.octets, &packet) {
-            return Verdict::Drop(reason);
-        }
+        let option = match malicious(arrival.octets, &packet) {
+            Ok(option) => option,
+            Err(reason) => return Verdict::Drop(reason),
+        };
         if !source.is_link_local() && !self.came_right(arrival.leg, source.into()) {
             return Verdict::Drop(Reason::ReversePath);
         }
@@ -65,6 +66,9 @@ impl Router {
         }
 
         let header = Header::V4(packet);
+        if let Some(at) = option {
+            return self.refuse_option(arrival, &header, (place, at), now, emit);
+        }
         let hop = match self.tables.target(place.0) {
             Target::Local => return self.own_v4(arrival, &packet, emit),
             // RFC 1812, section 5.3.5.2, as RFC 2644 has it: not forwarded.
@@ -91,6 +95,23 @@ impl Router {
         }
     }
 
+    /// A packet has an option that cannot be read (RFC 1812, section 4.3.3.5).
+    #[cold]
+    fn refuse_option(
+        &mut self,
+        arrival: &Arrival<'_>,
+        header: &Header,
+        (place, at): (Place, usize),
+        now: Tick,
+        emit: &mut impl Emit,
+    ) -> Verdict {
+        match self.tables.target(place.0) {
+            // RFC 1812, section 4.3.2.7; and of a blackhole nobody hears.
+            Target::Broadcast(_) | Target::Blackhole => Verdict::Drop(Reason::Options),
+            _ => self.refuse(arrival, header, (Reason::Options, Error::Field(at)), now, emit),
+        }
+    }
+
     /// A packet for one of the router's own addresses.
     fn own_v4(&mut self, arrival: &Arrival<'_>, packet: &Ipv4, emit: &mut impl Emit) -> Verdict {
         if !self.neighbours.is_used(arrival.leg, packet.destination.into()) {
@@ -114,14 +135,16 @@ fn is_host(address: Ipv4Addr) -> bool {
     first != 0 && first != 127 && first < 224
 }
 
-/// Options and fragments that nobody sends who means well.
-fn malicious(octets: &[u8], packet: &Ipv4) -> Option<Reason> {
+/// Options and fragments that nobody sends who means well. Returns where an option stands that
+/// cannot be read.
+fn malicious(octets: &[u8], packet: &Ipv4) -> Result<Option<usize>, Reason> {
+    let mut unread = None;
     if packet.header_len > IPV4_HEADER_LEN {
         for option in Options(octets.get(IPV4_HEADER_LEN..packet.header_len).unwrap_or_default()) {
             match option {
-                Err(()) => return Some(Reason::Options),
+                Err(left) => unread = Some(packet.header_len - left),
                 // RFC 1812, section 5.3.13.4, allows it, RFC 7126, section 4.3.5, wants it.
-                Ok([kind, ..]) if SOURCE_ROUTES.contains(kind) => return Some(Reason::SourceRoute),
+                Ok([kind, ..]) if SOURCE_ROUTES.contains(kind) => return Err(Reason::SourceRoute),
                 Ok(_) => {}
             }
         }
@@ -129,14 +152,14 @@ fn malicious(octets: &[u8], packet: &Ipv4) -> Option<Reason> {
     if packet.is_fragment() {
         let payload = packet.len - packet.header_len;
         if packet.offset() + payload > PACKET_MAX - packet.header_len {
-            return Some(Reason::FragmentOverflow);
+            return Err(Reason::FragmentOverflow);
         }
         // RFC 1858, section 3, with RFC 3128: the flags are in the first, and none is laid over
         // them.
         let first = packet.offset() == 0 && payload < TCP_FLAGS_END;
         if packet.protocol == protocol::TCP && (first || packet.offset() == 8) {
-            return Some(Reason::FragmentTiny);
+            return Err(Reason::FragmentTiny);
         }
     }
-    None
+    Ok(unread)
 }

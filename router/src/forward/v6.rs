@@ -6,7 +6,8 @@ use super::{Arrival, Emit, Header, Place, Router, Verdict};
 use crate::{
     icmp::{self, Echo, Error},
     limit::Tick,
-    packet::Ipv6,
+    own::extension::options,
+    packet::{IPV6_HEADER_LEN, Ipv6, protocol},
     stats::Reason,
     tables::Target,
 };
@@ -47,6 +48,15 @@ impl Router {
         }
 
         let header = Header::V6(packet, upper);
+        if packet.next_header == protocol::HOP_BY_HOP
+            // What is for the router itself its own side looks at.
+            && !matches!(self.tables.target(place.0), Target::Local)
+            && let Err(error) = hop_by_hop(arrival.octets)
+        {
+            return error.map_or(Verdict::Drop(Reason::Options), |error| {
+                self.refuse(arrival, &header, (Reason::Options, error), now, emit)
+            });
+        }
         let hop = match self.tables.target(place.0) {
             Target::Local => return self.own_v6(arrival, &packet, upper, emit),
             Target::Broadcast(_) => return Verdict::Drop(Reason::DirectedBroadcast),
@@ -99,6 +109,17 @@ impl Router {
         }
         self.tables.is_own_v6(address)
     }
+}
+
+/// Looks at the options for every router on the way. RFC 8200, section 4, leaves it to a router
+/// whether it does: one that does not may pass on what its sender wants nobody to pass on who does
+/// not know it (section 4.2). Linux does.
+#[cold]
+fn hop_by_hop(octets: &[u8]) -> Result<(), Option<Error>> {
+    let header = octets.get(IPV6_HEADER_LEN..).unwrap_or_default();
+    // That it is all there has been seen before.
+    let len = header.get(1).map_or(0, |units| (usize::from(*units) + 1) * 8);
+    options(header.get(2..len).unwrap_or_default(), IPV6_HEADER_LEN + 2)
 }
 
 /// What the two addresses say without looking at any table.

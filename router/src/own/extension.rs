@@ -63,8 +63,9 @@ pub(super) fn walk(octets: &[u8]) -> End {
     End::Refused(None)
 }
 
-/// Looks at options, the first of which stands at this octet of the packet (section 4.2).
-fn options(mut options: &[u8], mut at: usize) -> Result<(), Option<Error>> {
+/// Looks at options, the first of which stands at this octet of the packet (section 4.2). An error
+/// ends the packet, and may be told.
+pub(crate) fn options(mut options: &[u8], mut at: usize) -> Result<(), Option<Error>> {
     while let [kind, rest @ ..] = options {
         let len = match (*kind, rest) {
             (PAD_1, _) => 1,
