@@ -67,13 +67,19 @@ fn every_counter_is_explained_in_the_readme() {
     assert!(missing.is_empty(), "README.md does not mention {missing:?}");
 }
 
-/// Whoever keeps rights is to be read in one sitting. What opens ports for anybody does not count.
+/// Whoever keeps rights is to be read in one sitting. Comments do not count, nor does what opens
+/// ports for anybody.
 #[test]
 fn process_that_keeps_the_rights_has_under_300_lines_of_its_own() {
     let own = "switch/src/plug/opener/serve";
     let sources = sources();
     let its = sources.iter().filter(|source| source.path.starts_with(own));
-    let lines: Vec<_> = its.map(|source| source.lines_without_tests()).collect();
+    let lines: Vec<_> = its
+        .map(|source| {
+            let code = source.code.lines().take(source.lines_without_tests());
+            code.filter(|line| !line.trim().is_empty()).count()
+        })
+        .collect();
     assert!(lines.len() > 1 && lines.iter().sum::<usize>() < 300, "{lines:?}");
 }
 

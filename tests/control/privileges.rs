@@ -229,13 +229,23 @@ fn files_beyond_what_it_needs_are_closed_to_it() {
     }
     let lab = Lab::new();
     let outside = tempfile::tempdir().unwrap();
-    let running = lab.start("lab", &["a"], &[]);
+    let allowed = tempfile::tempdir().unwrap();
+    let option = format!("--allow-path={}", allowed.path().display());
+    let running = lab.start("lab", &["a"], &[&option]);
     // A folder for VDE is made by the switch itself.
     let (code, _, err) =
         lab.run(&format!("-n lab port add vde:{}", outside.path().join("ctl").display()));
     assert!(code == 1 && err.contains("from the start only"), "{err}");
+    // Who has taken it over may ask the opener, and the opener opens what it was allowed to.
+    let secret = outside.path().join("secret");
+    fs::write(&secret, "").unwrap();
+    let path = secret.display();
+    for spec in [format!("pcap:in={path}"), format!("pcap:out={path}"), format!("stream:{path}")] {
+        let (code, _, err) = lab.run(&format!("-n lab port add {spec},name=x"));
+        assert!(code == 1 && err.contains("`--allow-path "), "{spec}: {err}");
+    }
     // A capture is opened for it.
-    let capture = outside.path().join("out.pcap");
+    let capture = allowed.path().join("out.pcap");
     lab.done(&format!("-n lab port add pcap:out={},name=c", capture.display()));
     lab.done("-n lab port del c");
     assert!(fs::metadata(&capture).unwrap().len() > 0);
@@ -270,6 +280,8 @@ fn sockets_of_a_switch_are_removed_however_it_ends_by_itself() {
     lab.end("lab", running);
     assert!(!metrics.exists() && !lab.socket("lab").exists() && !lab.path("a").exists());
     // One that cannot start.
+    let refused = lab.command(&["--allow-path=/no/where", &word]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     let refused = lab.command(&[&word, "--port=stream:/nowhere/a"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(!metrics.exists() && !lab.socket("uswitch").exists());

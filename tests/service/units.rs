@@ -188,6 +188,9 @@ fn the_switch_takes_the_command_line_of_the_units() {
     };
     for text in [UNIT, TEMPLATE] {
         let line = line(text).replace("/etc/uswitch/uswitch.toml", &file.display().to_string());
+        // systemd makes it, for StateDirectory= says so.
+        assert!(line.contains(" /var/lib/uswitch ") && text.contains("StateDirectory=uswitch\n"));
+        let line = line.replace("/var/lib/uswitch", &folder.path().display().to_string());
         // `config` reads the same words as `run`, and opens nothing.
         let words: Vec<_> = line.split_whitespace().collect();
         assert_eq!(

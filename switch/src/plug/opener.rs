@@ -7,10 +7,11 @@
 //! | `ask.rs`, `ask/unpack.rs` | in the switch | no right at all |
 //! | `serve.rs`, `serve/pack.rs` | in the process that is made here | the rights to open ports |
 //!
-//! It takes six requests and no other:
+//! It takes seven requests and no other, the first of them once:
 //!
 //! | request | with | answer |
 //! |---|---|---|
+//! | bound | specs, folders | from now on files and sockets are opened only there |
 //! | open | a number, a spec, a count of watches | the port's descriptors, its links' watch |
 //! | again | a number | those of its device, which has come back, or of its connection |
 //! | remove | a number | what was made for that plug is removed |
@@ -40,7 +41,7 @@ use nix::{
 };
 
 use self::{ask::Line, serve::serve};
-use crate::{parcel::Parcel, sys};
+use crate::{parcel::Parcel, sys, topology::PortSpec};
 
 /// What is asked: the first number of a request.
 const OPEN: u64 = 1;
@@ -50,6 +51,7 @@ const LOOPS: u64 = 4;
 const LINKS: u64 = 5;
 const SETTLE: u64 = 6;
 const LEAVE: u64 = 7;
+const BOUND: u64 = 8;
 
 /// Begins an answer.
 const DONE: u64 = 0;
@@ -85,18 +87,21 @@ pub struct Opener {
 
 impl Opener {
     /// Starts one, with the rights that this process has now and `confine` leaves it. To be called
-    /// before the first thread is started.
+    /// before the first thread is started. Whatever is asked of it later, in the file system it
+    /// opens only what these ports name, what is in the same folders, and what is `below` these.
     ///
     /// # Errors
     ///
-    /// There is another thread, or what the system said.
-    pub fn start(confine: fn()) -> io::Result<Opener> {
+    /// There is another thread, a folder is not there, or what the system said.
+    pub fn start(confine: fn(), ports: &[PortSpec], below: &[String]) -> io::Result<Opener> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         match sys::fork_alone()? {
             Some(child) => {
                 let line = Arc::new(Line(Mutex::new(Some(ours))));
-                Ok(Opener { line, child, settled: false })
+                let opener = Opener { line, child, settled: false };
+                opener.bound(ports, below).map_err(io::Error::other)?;
+                Ok(opener)
             }
             None => sys::with_alone(theirs, confine, |socket| serve(socket.as_fd())),
         }
@@ -141,6 +146,6 @@ mod tests {
 
     #[test]
     fn other_threads_are_seen_before_a_process_is_made_two() {
-        thread::spawn(|| assert!(Opener::start(|| ()).is_err())).join().unwrap();
+        thread::spawn(|| assert!(Opener::start(|| (), &[], &[]).is_err())).join().unwrap();
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use netlab::Links;
 
 use self::unpack::{unpack, unpack_opened};
-use super::{AGAIN, DONE, LINKS, LOOPS, OPEN, Opener, REFUSED, REMOVE, SETTLE, reason};
+use super::{AGAIN, BOUND, DONE, LINKS, LOOPS, OPEN, Opener, REFUSED, REMOVE, SETTLE, reason};
 use crate::{
     parcel::{Parcel, wrong},
     plug::{Failure, Opened, open, origin::Origin},
@@ -30,6 +30,16 @@ const VDE_LATE: &str = "a folder for VDE can be had from the start only, for its
                         by the switch, which has no right to other folders any more";
 
 impl Opener {
+    /// Says where files and sockets may be opened, once.
+    pub(super) fn bound(&self, ports: &[PortSpec], below: &[String]) -> Result<(), String> {
+        let mut request = Parcel::default();
+        request.put_number(ports.len() as u64);
+        ports.iter().for_each(|port| request.put_text(&port.to_string()));
+        request.put_number(below.len() as u64);
+        below.iter().for_each(|folder| request.put_text(folder));
+        self.line.ask(BOUND, request).map(drop)
+    }
+
     /// Opens the plug of this number.
     pub(in crate::plug) fn open(
         &mut self,

@@ -1,11 +1,12 @@
-//! What the opener does: the process that keeps the rights. This and `pack.rs` are all that runs in
-//! it beside what opens a port for anybody; it never sees a frame.
+//! What the opener does: the process that keeps the rights. This and what is below are all that
+//! runs in it beside what opens a port for anybody; it never sees a frame.
 //!
 //! The end of the socket ends it, and then all that was made is removed: also when the switch was
 //! killed. So no signal may end it before (PR_SET_PDEATHSIG would, and would come when the thread
 //! ends that made it, too): it blocks them all.
 
 mod pack;
+mod places;
 
 use std::{
     fs::File,
@@ -21,8 +22,11 @@ use nix::{
     unistd::{dup2_stdin, dup2_stdout},
 };
 
-use self::pack::{pack, pack_opened};
-use super::{AGAIN, DONE, LEAVE, LINKS, LOOPS, OPEN, REFUSED, REMOVE, SETTLE, reason};
+use self::{
+    pack::{pack, pack_opened},
+    places::Places,
+};
+use super::{AGAIN, BOUND, DONE, LEAVE, LINKS, LOOPS, OPEN, REFUSED, REMOVE, SETTLE, reason};
 use crate::{
     parcel::{Parcel, wrong},
     plug::{Failure, owner::Owner},
@@ -49,12 +53,12 @@ pub(super) fn serve(socket: BorrowedFd<'_>) {
 
 /// Answers requests until nobody can make one. What is none is refused, and the next one heard.
 fn obey(socket: BorrowedFd<'_>) {
-    let mut owner = Owner::default();
+    let (mut owner, mut places) = (Owner::default(), None);
     loop {
         let answer = match Parcel::recv(socket) {
             Ok(Some(mut request)) => match request.take_number() {
                 Ok(LEAVE) => return owner.leave(),
-                Ok(what) => answer(&mut owner, what, request),
+                Ok(what) => answer(&mut owner, &mut places, what, request),
                 Err(error) => Err(reason(error)),
             },
             Err(error) if error.kind() == ErrorKind::InvalidData => Err(reason(error)),
@@ -82,8 +86,18 @@ fn refusal(why: String) -> Parcel {
 
 /// Does what is asked. The asker may be somebody who has taken the switch over: nothing of what he
 /// says is taken for granted, and of nothing there is more than for [`PLUGS_MAX`] plugs.
-fn answer(owner: &mut Owner, what: u64, mut request: Parcel) -> Result<Parcel, String> {
+fn answer(
+    owner: &mut Owner,
+    places: &mut Option<Places>,
+    what: u64,
+    mut request: Parcel,
+) -> Result<Parcel, String> {
     let mut answer = Parcel::default();
+    if what == BOUND && places.is_none() {
+        *places = Some(Places::read(&mut request)?);
+        return Ok(answer);
+    }
+    let places = places.as_ref().ok_or("it was not said yet where anything may be opened")?;
     let mut number = || request.take_number().map(|number| number as usize).map_err(reason);
     match what {
         OPEN => {
@@ -98,6 +112,7 @@ fn answer(owner: &mut Owner, what: u64, mut request: Parcel) -> Result<Parcel, S
             if owner.count() >= PLUGS_MAX {
                 return Err(format!("{PLUGS_MAX} are open already"));
             }
+            places.check(&spec)?;
             owner.knows(watches as usize);
             pack(owner, number, &spec, &mut answer).inspect_err(|_| owner.remove(number))?;
         }
@@ -154,6 +169,9 @@ mod tests {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
         let opener = thread::spawn(move || obey(theirs.as_fd()));
+        let folder = std::env::temp_dir().display().to_string();
+        bound(&[], &[&folder]).send(ours.as_fd()).unwrap();
+        answered(ours.as_fd()).unwrap();
         let found = ask(ours.as_fd());
         drop(ours);
         opener.join().unwrap();
@@ -166,6 +184,15 @@ mod tests {
             DONE => Ok(()),
             _ => Err(answer.take_text().unwrap()),
         }
+    }
+
+    fn bound(ports: &[&str], below: &[&str]) -> Parcel {
+        let mut request = Parcel::default();
+        for texts in [ports, below] {
+            request.put_number(texts.len() as u64);
+            texts.iter().for_each(|text| request.put_text(text));
+        }
+        request.headed(BOUND)
     }
 
     fn open(number: u64, spec: &str) -> Parcel {
@@ -258,5 +285,28 @@ mod tests {
         assert_eq!(answers[..PLUGS_MAX], vec![Ok(()); PLUGS_MAX]);
         assert!(answers[PLUGS_MAX].as_ref().unwrap_err().contains("open already"));
         assert_eq!(answers[PLUGS_MAX + 1..], [Ok(()), Ok(())]);
+    }
+
+    #[test]
+    fn nothing_is_opened_before_it_is_bound_and_it_is_bound_once() {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+        let opener = thread::spawn(move || obey(theirs.as_fd()));
+        let ask = |request: Parcel| {
+            request.send(ours.as_fd()).unwrap();
+            answered(ours.as_fd())
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let spec = format!("stream:{}", folder.path().join("sock").display());
+        let none = |why: Result<(), String>| why.unwrap_err();
+        assert!(none(ask(open(1, &spec))).contains("not said yet"));
+        assert!(none(ask(bound(&[], &["/no/such/folder"]))).contains("`/no/such/folder`"));
+        assert_eq!(ask(bound(&["tap:t0"], &[])), Ok(()));
+        assert!(none(ask(open(1, &spec))).contains("beyond the folders"));
+        assert!(ask(bound(&[], &["/"])).is_err(), "by who has taken the switch over");
+        assert!(none(ask(open(1, &spec))).contains("beyond the folders"));
+        drop(ours);
+        opener.join().unwrap();
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) control: Option<ControlConfig>,
     /// Whether the ports of the start are all that there will be.
     pub(crate) no_opener: bool,
+    /// Folders below which ports that come later may open files and sockets.
+    pub(crate) allow_path: Vec<String>,
     /// What was wrong with the form of the command line.
     pub(crate) faults: Faults,
 }
@@ -120,6 +122,11 @@ pub(super) struct SwitchArgs {
     #[arg(long, help_heading = "Control")]
     no_opener: bool,
 
+    /// Let ports that come later be files or sockets below this folder; may be repeated. Without
+    /// it: in the folders of those of the start
+    #[arg(long, value_name = "FOLDER", help_heading = "Control")]
+    allow_path: Vec<String>,
+
     #[command(flatten)]
     pub(super) control: ControlArgs,
 }
@@ -193,7 +200,7 @@ impl SwitchArgs {
             metrics,
             ..self.router.words()
         };
-        let (config, ready_fd) = (self.config, self.ready_fd);
+        let (config, ready_fd, allow_path) = (self.config, self.ready_fd, self.allow_path);
         let SwitchArgs { json, quiet, verbose, no_opener, .. } = self;
         Box::new(Options {
             words,
@@ -205,6 +212,7 @@ impl SwitchArgs {
             log_json,
             ready_fd,
             no_opener,
+            allow_path,
             faults,
         })
     }

@@ -36,8 +36,9 @@ impl Doors {
             |error: io::Error| format!("no opener was started: {}", netlab::reason(&error));
         privileges::raise_descriptor_bound();
         // The first, so that it has none of the others.
-        let opener =
-            Opener::start(privileges::keep_for_opener).map_err(|error| vec![failed(error)])?;
+        let keep = privileges::keep_for_opener;
+        let opener = Opener::start(keep, &topology.ports, &options.allow_path)
+            .map_err(|error| vec![failed(error)])?;
         let control = options.control.as_ref().map(control::ControlConfig::listen).transpose();
         let metrics = topology.metrics.as_ref().map(metrics::Listening::at).transpose();
         let metrics = metrics.map_err(|why| vec![why])?;

@@ -1,7 +1,7 @@
 //! What was typed, and the file, checked before anything is done: everything that is wrong is told
 //! at once.
 
-use std::{os::fd::OwnedFd, process::ExitCode};
+use std::{os::fd::OwnedFd, path::Path, process::ExitCode};
 
 use uswitch::{
     sys,
@@ -53,6 +53,9 @@ fn settle_words(options: &Options, cpus: &[usize]) -> Result<(Topology, Option<O
 fn settle_beside(options: &Options, faults: &mut Faults) -> Option<OwnedFd> {
     if options.quiet && options.verbose {
         faults.push("--quiet and --verbose: there is no being both");
+    }
+    for folder in options.allow_path.iter().filter(|folder| !Path::new(folder).is_dir()) {
+        faults.push(format!("--allow-path: `{}` is no folder", folder.escape_debug()));
     }
     let ready = options.ready_fd.as_deref().map(descriptor).transpose();
     faults.note("--ready-fd", ready).flatten()
