@@ -91,7 +91,8 @@ impl Message {
         let flags = (kind == ADVERTISEMENT).then(|| Flags::of(head[4]));
         let sound = match flags {
             None if source.is_unspecified() => destination == group(target) && link.is_none(),
-            None => destination == group(target) || !destination.is_multicast(),
+            // Of who has an address nothing is said about to whom he speaks.
+            None => true,
             // Who has no address does not answer; what is for all answers nobody.
             Some(flags) => {
                 !(source.is_unspecified() || destination.is_multicast() && flags.solicited)
@@ -308,6 +309,8 @@ mod tests {
         let mut one = solicit();
         one[24..40].copy_from_slice(&SOLICIT[48..64]);
         assert!(Message::parse(&sealed(one)).is_ok());
+        // Or for all of them.
+        assert!(changed(solicit(), 24, &ALL_NODES.octets()).is_ok());
     }
 
     #[test]
