@@ -14,8 +14,8 @@ const OWN6: &str = "fd00::1";
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMP6: u8 = 58;
+pub const UDP: u8 = 17;
+pub const ICMP6: u8 = 58;
 /// For experiments (RFC 3692).
 const EXPERIMENT: u8 = 253;
 
@@ -56,7 +56,7 @@ fn changed(mut packet: Vec<u8>, at: usize, octets: &[u8]) -> Vec<u8> {
     sealed(packet)
 }
 
-fn v4(source: &str, destination: &str, ttl: u8, protocol: u8, payload: &[u8]) -> Vec<u8> {
+pub fn v4(source: &str, destination: &str, ttl: u8, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let address = |text: &str| text.parse::<Ipv4Addr>().unwrap().octets();
     let (source, destination) = (address(source), address(destination));
     let mut payload = payload.to_vec();
@@ -75,7 +75,7 @@ fn v4(source: &str, destination: &str, ttl: u8, protocol: u8, payload: &[u8]) ->
     sealed([&head[..], &source, &destination, &payload].concat())
 }
 
-fn v6(
+pub fn v6(
     source: &str,
     destination: &str,
     hops: u8,
@@ -105,7 +105,7 @@ fn v6(
 }
 
 /// A datagram to a port where nobody listens.
-fn udp(octets: usize) -> Vec<u8> {
+pub fn udp(octets: usize) -> Vec<u8> {
     let len = (8 + octets as u16).to_be_bytes();
     [&[0x80, 1, 0x82, 0x35, len[0], len[1], 0, 0][..], &vec![7; octets]].concat()
 }

@@ -23,7 +23,7 @@ use uswitch_tests::{exchange, privileged};
 
 use crate::{
     cases::{Case, cases},
-    intended::INTENDED,
+    intended::{Comparison, INTENDED},
     lab::{Bridge, PATIENCE, TAP, configs, wait_for_own},
 };
 
@@ -68,7 +68,7 @@ enum Router {
 }
 
 /// Where no kernel answers anything.
-fn silent() -> Namespace {
+pub fn silent() -> Namespace {
     let namespace = Namespace::new().unwrap();
     for which in ["all", "default"] {
         namespace.set_sysctl(&format!("net/ipv6/conf/{which}/disable_ipv6"), "1").unwrap();
@@ -263,21 +263,9 @@ fn router_answers_as_the_kernels_does() {
     let pinned = core_affinity::get_core_ids().and_then(|cores| cores.into_iter().next());
     core_affinity::set_for_current(pinned.expect("there is a processor"));
     let (mut kernel, mut own) = (Side::kernel(), Side::own());
-    let mut wrong = Vec::new();
-    let cases = cases();
-    for case in &cases {
-        let (theirs, ours) = (kernel.answers(case), own.answers(case));
-        let intended = INTENDED.iter().find(|(name, _)| *name == case.name);
-        let line = format!("{}: kernel {theirs:?}, own {ours:?}", case.name);
-        match (theirs == ours, intended) {
-            (true, None) => println!("  same      {line}"),
-            (false, Some((_, reason))) => println!("  intended  {line}: {reason}"),
-            (true, Some(_)) => wrong.push(format!("listed, but the same: {line}")),
-            (false, None) => wrong.push(format!("differs: {line}")),
-        }
+    let mut comparison = Comparison::new(INTENDED);
+    for case in &cases() {
+        comparison.add(case.name, &kernel.answers(case), &own.answers(case));
     }
-    for (name, _) in INTENDED {
-        assert!(cases.iter().any(|case| case.name == *name), "listed, but no case: {name}");
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    comparison.end();
 }
