@@ -77,6 +77,9 @@ mutants() {
 # of `instructions`, which are counted and must stand.
 bench() {
     cargo bench -p uswitch-benches --quiet -- --quick
+    cargo build --release --quiet --bin uswitch
+    cargo run --release --quiet -p uswitch-bench -- throughput --device uswitch,bridge --rounds 1 \
+        --trial 0.2 --resolution 0.1
 }
 
 doc() {
@@ -88,6 +91,8 @@ deny() {
     if ! command -v cargo-deny >/dev/null; then
         cargo install --locked --quiet cargo-deny
     fi
+    # It looks at the dependencies of all platforms, of which a build has fetched those of one.
+    cargo fetch --locked --quiet
     cargo deny --offline --log-level error check bans licenses sources
 }
 

@@ -21,26 +21,36 @@ use std::{env, path::PathBuf, process::Command, sync::OnceLock};
 /// If it cannot be built.
 pub fn program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(build).clone()
+    PROGRAM.get_or_init(|| build("uswitch")).clone()
+}
+
+/// The program `uswitch-bench`, likewise.
+///
+/// # Panics
+///
+/// If it cannot be built.
+pub fn tester() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| build("uswitch-bench")).clone()
 }
 
 /// Cargo names the program's path to tests of its own package only, so it is built from here;
 /// that takes a moment when it is up to date.
-fn build() -> PathBuf {
+fn build(name: &str) -> PathBuf {
     let release = !cfg!(debug_assertions);
     let profile: &[&str] = if release { &["--release"] } else { &[] };
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "uswitch", "--bin", "uswitch"])
+        .args(["build", "--quiet", "--package", name, "--bin", name])
         .args(profile)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .expect("cargo runs");
     assert!(built.success(), "the program is built");
-    // This test is TARGET/PROFILE/deps/NAME, the program TARGET/PROFILE/uswitch.
+    // This test is TARGET/PROFILE/deps/NAME, the program TARGET/PROFILE/`name`.
     let test = env::current_exe().expect("a test knows its own path");
     let folder = test.parent().and_then(|deps| deps.parent()).expect("two folders up");
-    folder.join("uswitch")
+    folder.join(name)
 }
 
 /// Whether this process is root. If it is not, says aloud that the test is skipped; with

@@ -26,12 +26,10 @@ use uswitch::{
     routing::{LegConfig, Legs},
     switch::{self, BusyPoll, PortConfig, SwitchConfig},
 };
+use uswitch_bench::device::bare::{self, Loop, Wait};
 use uswitch_router::{link::LinkAddress, neighbour::Link, route::Leg};
 
-use crate::{
-    bare::{self, Loop, Wait},
-    rings,
-};
+use crate::rings;
 
 /// The environment variable that tells a child which contender it is.
 pub const ROLE: &str = "USWITCH_TAP_ROLE";

@@ -11,11 +11,11 @@
 //!
 //! A contender is idle, or stopped if it polls, while another is measured. A ratio is the median
 //! of the ratios of each round, so that what disturbs the machine for longer than a round
-//! disturbs both sides alike. The bare loop (bare.rs) has the same TAPs with the same flags, the
-//! same threads and the same way of waiting; it reads from one and writes to the other. The bare
-//! rings (rings.rs) are the same for packet sockets, with rings and calls like those of the switch.
+//! disturbs both sides alike. The bare loop (tools/bench/src/device/bare.rs) has the same TAPs
+//! with the same flags, the same threads and the same way of waiting; it reads from one and writes
+//! to the other. The bare rings (rings.rs) are the same for packet sockets, with rings and calls
+//! like those of the switch.
 
-mod bare;
 mod contender;
 mod measure;
 mod peers;
@@ -24,10 +24,10 @@ mod table;
 
 use std::{env, io, process::ExitCode, time::Duration};
 
-use bare::{Loop, Wait};
 use contender::{Contender, Plug};
 use measure::{Figures, Trial};
 use table::Ratio;
+use uswitch_bench::device::bare::{Loop, Wait};
 
 /// Rounds of a measurement whose figures may be quoted.
 const ROUNDS: usize = 7;

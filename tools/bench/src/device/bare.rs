@@ -12,6 +12,8 @@ use uswitch::{
     port::{Port, Rx, tap::Tap},
 };
 
+use super::{Device, Kind, StartError, hosts, path_of, port_ends, role};
+
 /// Threads of a bare loop.
 #[derive(Clone, Copy)]
 pub enum Loop {
@@ -24,12 +26,28 @@ pub enum Loop {
 /// What a contender does when there is no frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
+    /// It sleeps until there is one.
     Sleep,
+    /// It asks for a while before it sleeps.
     Spin,
+    /// It asks again and again.
     Always,
 }
 
+/// In a process of its own, with a thread for each direction, and TAPs that it makes in the hosts'
+/// namespaces.
+pub(super) fn start() -> Result<Device, StartError> {
+    let hosts = hosts(2)?;
+    let child = role::start(&format!("loop {} {}", path_of(&hosts[0]), path_of(&hosts[1])))?;
+    let (ports, processes) = (port_ends(hosts), vec![child]);
+    Ok(Device { kind: Kind::Loop, ports, processes, _between: None, _folder: None })
+}
+
 /// Runs until it is killed.
+///
+/// # Panics
+///
+/// If poll(2) fails.
 pub fn run(taps: [Tap; 2], threads: Loop, wait: Wait) {
     let [a, b] = taps.map(|tap| tap.split().expect("an open TAP comes apart").0.remove(0));
     let (a, b) = (a.wait_on().expect("a TAP has one"), b.wait_on().expect("a TAP has one"));

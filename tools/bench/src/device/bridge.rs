@@ -1,0 +1,17 @@
+//! The kernel's bridge, in a namespace of its own, with a veth pair for each host. Netfilter is
+//! off its way, as [`netlab::Namespace::prepare`] does it.
+
+use super::{Device, Kind, StartError, Terms, between, hosts, outer, port_ends};
+
+pub(super) fn start(terms: &Terms) -> Result<Device, StartError> {
+    let hosts = hosts(terms.ports)?;
+    let between = between(&hosts, terms.mtu)?;
+    let mut links = between.links()?;
+    links.add_bridge("br")?;
+    for port in 0..terms.ports {
+        links.set_master(&outer(port), Some("br"))?;
+    }
+    links.set_up("br")?;
+    let (ports, processes) = (port_ends(hosts), Vec::new());
+    Ok(Device { kind: Kind::Bridge, ports, processes, _between: Some(between), _folder: None })
+}

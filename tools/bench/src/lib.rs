@@ -1,0 +1,30 @@
+//! A software traffic tester after RFC 2544, RFC 2889 and RFC 8204: what stands between a few
+//! network namespaces is sent frames at exact rates, and each frame is accounted for.
+//!
+//! A tour, in the order in which a measurement goes:
+//!
+//! 1. [`device`]: what is measured, with its ports in namespaces: ours, the kernel's, others', or
+//!    nothing but a veth pair, by which the tester measures itself.
+//! 2. [`plan`]: the frames, and the signature by which each is known again; [`pace`]: when each
+//!    is due.
+//! 3. [`sender`] and [`receiver`]: two threads, whatever the number of ports; [`tally`]: what
+//!    became of each frame.
+//! 4. [`bed`]: a device with sockets at its ports. [`trial`]: frames at one rate for a while, and
+//!    what came of them: every figure is made of these.
+//! 5. [`search`] and [`throughput`]: the fastest rate at which the device loses next to nothing.
+//! 6. [`statistics`]: what many rounds say together; [`cpu`]: what they cost.
+//!
+//! Namespaces and links are made by `netlab`, and nothing here touches any other.
+
+pub mod bed;
+pub mod cpu;
+pub mod device;
+pub mod pace;
+pub mod plan;
+pub mod receiver;
+pub mod search;
+pub mod sender;
+pub mod statistics;
+pub mod tally;
+pub mod throughput;
+pub mod trial;

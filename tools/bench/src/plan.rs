@@ -1,0 +1,308 @@
+//! What is sent: frames of a size between addresses of the tester's own, each with a signature by
+//! which its receiver knows it again.
+//!
+//! ```text
+//!  0    6    12    14      15       17         22        28      32
+//!  | to | from | type | magic | stream | sequence | due at | check | filler ...
+//!                     '------------- the signature, 18 octets -------------'
+//! ```
+//!
+//! Sizes count octets from the destination address on, without frame check sequence, as Linux
+//! counts them: RFC 2544's 64 is 60 here. With a VLAN tag the frame is four octets longer.
+//!
+//! * magic: 0xb5 for what is measured, 0xb6 for frames by which addresses are learned.
+//! * stream, sequence: which frame it is, so that what is lost, late or double is known exactly.
+//! * due at: nanoseconds from the start of the trial to when the frame was to be sent, not to when
+//!   it was: who measures from the latter does not see what waited (coordinated omission).
+//! * check: CRC-32 (IEEE 802.3-2018, 3.2.9) of the rest of the signature and the filler. The
+//!   addresses and the type are compared instead: a router changes some of what is in front.
+
+use std::ops::Range;
+
+/// Octets of a signature.
+pub const SIGNATURE_LEN: usize = 18;
+
+/// Octets of the smallest frame: IEEE 802.3-2018, 4A.4.2, less the frame check sequence.
+pub const SIZE_MIN: usize = 60;
+
+/// Octets of the largest frame that is sent as one: a link's MTU is at most 65,535.
+pub const SIZE_MAX: usize = 65_549;
+
+/// RFC 2544 section 9.1, less the frame check sequence.
+pub const RFC_SIZES: [usize; 7] = [60, 124, 252, 508, 1020, 1276, 1514];
+
+/// Flows of a stream at the most: each has addresses of its own.
+pub const FLOWS_MAX: usize = 1 << 16;
+
+/// A type for local experiments (IEEE 802-2014, 9.2.3): no host answers it.
+const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
+
+/// Octets of two addresses and a type.
+const HEADER_LEN: usize = 14;
+
+/// Where in a signature its check stands.
+const CHECK: Range<usize> = 14..18;
+
+/// What a frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is counted.
+    Measure = 0xb5,
+    /// Its source address shall be learned (RFC 2544 section 23, RFC 2889 section 5.8).
+    Learn = 0xb6,
+}
+
+/// By what a frame is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The number of its stream.
+    pub stream: u16,
+    /// Its number within the stream, from 0; 40 bits of it are sent.
+    pub sequence: u64,
+    /// When it was to be sent, in nanoseconds from the start of the trial; 48 bits, or 78 hours.
+    pub due_ns: u64,
+}
+
+/// The frames of one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FramePlan {
+    /// The stream's number.
+    pub stream: u16,
+    /// The numbers of the ports from which and to which it goes.
+    pub from: u8,
+    /// See `from`.
+    pub to: u8,
+    /// Octets of each frame, a VLAN tag not counted.
+    pub size: usize,
+    /// In how many pairs of addresses they come, one after the other.
+    pub flows: usize,
+    /// The VLAN whose tag they bear.
+    pub vlan: Option<u16>,
+}
+
+/// What stands in front of a signature: header and tag, and how much of it.
+pub type Head = ([u8; HEADER_LEN + 4], usize);
+
+impl FramePlan {
+    /// One flow without a tag.
+    pub fn new(stream: u16, from: u8, to: u8, size: usize) -> FramePlan {
+        assert!((SIZE_MIN..=SIZE_MAX).contains(&size), "a frame of {SIZE_MIN} to {SIZE_MAX}");
+        FramePlan { stream, from, to, size, flows: 1, vlan: None }
+    }
+
+    /// The address of a station behind a port: locally administered, of one host.
+    pub fn address(port: u8, flow: usize) -> [u8; 6] {
+        let [high, low] = (flow as u16).to_be_bytes();
+        [0x02, 0xb5, 0x00, port, high, low]
+    }
+
+    /// What stands in front of the signature of the frame of this number.
+    pub fn head(&self, sequence: u64) -> Head {
+        let flow = (sequence % self.flows as u64) as usize;
+        self.head_between(FramePlan::address(self.from, flow), FramePlan::address(self.to, flow))
+    }
+
+    /// The same for a frame to everybody, by which the address of a flow is learned.
+    pub fn learning_head(&self, flow: usize) -> Head {
+        self.head_between(FramePlan::address(self.from, flow), [0xff; 6])
+    }
+
+    fn head_between(&self, from: [u8; 6], to: [u8; 6]) -> Head {
+        let mut head = [0; HEADER_LEN + 4];
+        head[..6].copy_from_slice(&to);
+        head[6..12].copy_from_slice(&from);
+        let len = match self.vlan {
+            None => HEADER_LEN,
+            Some(vlan) => {
+                head[12..16].copy_from_slice(&tag(vlan));
+                HEADER_LEN + 4
+            }
+        };
+        head[len - 2..len].copy_from_slice(&EXPERIMENT);
+        (head, len)
+    }
+
+    /// The octets behind the signature, and the checksum with which its own begins.
+    pub fn filler(&self) -> Filler {
+        Filler::new(self.size - HEADER_LEN - SIGNATURE_LEN)
+    }
+
+    /// Whether this head, from which the kernel has taken the tag, is that of the frame of this
+    /// number.
+    pub fn is_head(&self, head: &[u8], tag_taken: Option<[u8; 4]>, sequence: u64) -> bool {
+        let (mut own, len) = self.head(sequence);
+        if self.vlan.is_some() {
+            own.copy_within(16..len, 12);
+        }
+        head == &own[..HEADER_LEN] && tag_taken == self.vlan.map(tag)
+    }
+}
+
+/// The octets behind a signature.
+#[derive(Clone, Debug)]
+pub struct Filler {
+    octets: Vec<u8>,
+    check: crc32fast::Hasher,
+}
+
+impl Filler {
+    fn new(len: usize) -> Filler {
+        // Not all alike: a frame that is cut and put together wrongly must be noticed.
+        let octets: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        let mut check = crc32fast::Hasher::new();
+        check.update(&octets);
+        Filler { octets, check }
+    }
+
+    /// The octets.
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// A signature as it is sent in front of them.
+    pub fn sign(&self, signature: Signature) -> [u8; SIGNATURE_LEN] {
+        let mut octets = [0; SIGNATURE_LEN];
+        octets[0] = signature.purpose as u8;
+        octets[1..3].copy_from_slice(&signature.stream.to_be_bytes());
+        octets[3..8].copy_from_slice(&signature.sequence.to_be_bytes()[3..]);
+        octets[8..14].copy_from_slice(&signature.due_ns.to_be_bytes()[2..]);
+        let mut check = self.check.clone();
+        check.update(&octets[..CHECK.start]);
+        octets[CHECK].copy_from_slice(&check.finalize().to_be_bytes());
+        octets
+    }
+}
+
+/// What a frame that came turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// One of the tester's, behind the signature as it was sent.
+    Own(Signature),
+    /// One of the tester's that was changed on its way.
+    Damaged,
+    /// Somebody else's.
+    Foreign,
+}
+
+/// Looks at a frame from which the kernel has taken the outer tag. The head is not compared: see
+/// [`FramePlan::is_head`].
+pub fn look(frame: &[u8]) -> Found {
+    // The tester's own by its type, or, were that damaged, by both addresses.
+    let own_address = |at: usize| frame.get(at..at + 3) == Some(&[0x02, 0xb5, 0x00]);
+    let own = frame.get(12..14) == Some(&EXPERIMENT) || (own_address(0) && own_address(6));
+    if !own {
+        return Found::Foreign;
+    }
+    let Some(signed) = frame.get(HEADER_LEN..HEADER_LEN + SIGNATURE_LEN) else {
+        return Found::Damaged;
+    };
+    let mut check = crc32fast::Hasher::new();
+    check.update(&frame[HEADER_LEN + SIGNATURE_LEN..]);
+    check.update(&signed[..CHECK.start]);
+    let purpose = [Purpose::Measure, Purpose::Learn].into_iter().find(|p| *p as u8 == signed[0]);
+    let (true, Some(purpose)) = (signed[CHECK] == check.finalize().to_be_bytes(), purpose) else {
+        return Found::Damaged;
+    };
+    let number = |octets: &[u8]| octets.iter().fold(0, |sum, octet| sum << 8 | u64::from(*octet));
+    Found::Own(Signature {
+        purpose,
+        stream: number(&signed[1..3]) as u16,
+        sequence: number(&signed[3..8]),
+        due_ns: number(&signed[8..14]),
+    })
+}
+
+/// The head of a frame that [`look`] found to be the tester's own.
+pub fn head_of(frame: &[u8]) -> &[u8] {
+    &frame[..HEADER_LEN.min(frame.len())]
+}
+
+fn tag(vlan: u16) -> [u8; 4] {
+    let [high, low] = (vlan & 0xfff).to_be_bytes();
+    [0x81, 0x00, high, low]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIGNATURE: Signature = Signature {
+        purpose: Purpose::Measure,
+        stream: 0x0102,
+        sequence: 0x03_0405_0607,
+        due_ns: 0x0809_0a0b_0c0d,
+    };
+
+    fn frame(plan: &FramePlan, signature: Signature) -> Vec<u8> {
+        let filler = plan.filler();
+        let (head, len) = plan.head(signature.sequence);
+        [&head[..len], &filler.sign(signature), filler.octets()].concat()
+    }
+
+    #[test]
+    fn smallest_frame_octet_for_octet() {
+        let plan = FramePlan { flows: 2, ..FramePlan::new(0x0102, 1, 2, 60) };
+        let octets = frame(&plan, SIGNATURE);
+        assert_eq!(octets[..6], [2, 0xb5, 0, 2, 0, 1]);
+        assert_eq!(octets[6..14], [2, 0xb5, 0, 1, 0, 1, 0x88, 0xb5]);
+        assert_eq!(octets[14..28], [0xb5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+        let filler: Vec<u8> = (0..28).collect();
+        assert_eq!(octets[32..], filler);
+        let check = crc32fast::hash(&[&filler[..], &octets[14..28]].concat());
+        assert_eq!(octets[28..32], check.to_be_bytes());
+        assert_eq!(look(&octets), Found::Own(SIGNATURE));
+        assert!(plan.is_head(head_of(&octets), None, SIGNATURE.sequence));
+    }
+
+    #[test]
+    fn every_bit_counts() {
+        for size in [60, 61, 1514] {
+            let plan = FramePlan::new(7, 0, 1, size);
+            let octets = frame(&plan, SIGNATURE);
+            assert_eq!(octets.len(), size);
+            for bit in 0..octets.len() * 8 {
+                let mut damaged = octets.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                let sound = match look(&damaged) {
+                    Found::Own(signature) => {
+                        plan.is_head(head_of(&damaged), None, signature.sequence)
+                    }
+                    Found::Damaged => false,
+                    Found::Foreign => panic!("bit {bit} makes it somebody else's"),
+                };
+                assert!(!sound, "bit {bit}");
+            }
+            for len in [octets.len() - 1, 40, 31, 14] {
+                assert_eq!(look(&octets[..len]), Found::Damaged, "cut to {len}");
+            }
+            assert_eq!(look(&[&octets[..], &[0]].concat()), Found::Damaged);
+        }
+    }
+
+    #[test]
+    fn a_tag_is_behind_the_addresses_and_compared_apart() {
+        let plan = FramePlan { vlan: Some(42), ..FramePlan::new(7, 0, 1, 60) };
+        let octets = frame(&plan, SIGNATURE);
+        assert_eq!(octets.len(), 64);
+        assert_eq!(octets[12..18], [0x81, 0, 0, 42, 0x88, 0xb5]);
+        let taken = [&octets[..12], &octets[16..]].concat();
+        assert_eq!(look(&taken), Found::Own(SIGNATURE));
+        let is_head = |tag| plan.is_head(head_of(&taken), tag, SIGNATURE.sequence);
+        assert!(is_head(Some([0x81, 0, 0, 42])));
+        assert!(!is_head(Some([0x81, 0, 0, 43])) && !is_head(None));
+    }
+
+    #[test]
+    fn what_others_say_is_foreign() {
+        let mut arp = vec![0xff; 6];
+        arp.extend([2, 0, 0, 0, 0, 1, 8, 6]);
+        arp.resize(60, 0);
+        assert_eq!(look(&arp), Found::Foreign);
+        assert_eq!(look(&[]), Found::Foreign);
+        // Whoever experiments with the same type.
+        arp[12..14].copy_from_slice(&EXPERIMENT);
+        assert_eq!(look(&arp), Found::Damaged);
+    }
+}

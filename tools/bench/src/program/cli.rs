@@ -1,0 +1,265 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use uswitch_bench::{
+    device::{self, Kind},
+    plan::{FLOWS_MAX, RFC_SIZES, SIZE_MAX, SIZE_MIN},
+    throughput::Terms,
+};
+
+/// Tests how fast a switch is, how late and how faithful, after RFC 2544 and its kin.
+///
+/// It makes network namespaces of its own, puts the device under test between them, and sends
+/// frames there and nowhere else. Each frame bears a number, a time and a check, so that loss,
+/// order, duplicates, damage and latency are exact. It needs root.
+#[derive(Debug, Parser)]
+#[command(name = "uswitch-bench", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Lists the devices that can be measured
+    Devices,
+    /// One trial: so many frames at one rate, and what became of them
+    Trial(Trial),
+    /// The fastest rate without loss, or with next to none (RFC 2544 section 26.1)
+    Throughput(Throughput),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trial {
+    /// What is measured: see `uswitch-bench devices`
+    #[arg(short, long, value_name = "DEVICE")]
+    pub(crate) device: Kind,
+    /// Octets of a frame, without frame check sequence: RFC 2544's 64 is 60 here
+    #[arg(short, long, default_value_t = SIZE_MIN, value_parser = size)]
+    pub(crate) size: usize,
+    /// Frames a second
+    #[arg(short, long, default_value = "10000", allow_negative_numbers = true, value_parser = rate)]
+    pub(crate) rate: f64,
+    /// How many frames
+    #[arg(short, long, default_value_t = 10_000, value_parser = frames)]
+    pub(crate) frames: u64,
+    #[command(flatten)]
+    pub(crate) streams: Streams,
+    #[command(flatten)]
+    pub(crate) start: Start,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Throughput {
+    /// What is measured, round by round in turn: see `uswitch-bench devices`
+    #[arg(short, long, value_name = "DEVICE,...", value_delimiter = ',', required = true)]
+    pub(crate) device: Vec<Kind>,
+    /// Octets of a frame, without frame check sequence; `rfc` for the sizes of RFC 2544, which are
+    /// 60, 124, 252, 508, 1020, 1276 and 1514 here
+    #[arg(short, long, value_name = "OCTETS,...|rfc", default_value = "60", value_parser = sizes)]
+    pub(crate) size: Sizes,
+    #[command(flatten)]
+    pub(crate) streams: Streams,
+    #[command(flatten)]
+    pub(crate) search: Search,
+    #[command(flatten)]
+    pub(crate) start: Start,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Sizes of frames.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes(pub(crate) Vec<usize>);
+
+#[derive(Debug, Args)]
+pub(crate) struct Streams {
+    /// In how many pairs of addresses frames come
+    #[arg(long, default_value_t = 1, value_parser = flows)]
+    pub(crate) flows: usize,
+    /// The VLAN whose tag frames bear
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4094))]
+    pub(crate) vlan: Option<u16>,
+    /// Frames go both ways, half of them each
+    #[arg(short, long)]
+    pub(crate) bidirectional: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// How often all is measured
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+    /// How long a trial is [default: 2; with --rfc: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) trial: Option<Duration>,
+    /// The share of frames that may be lost [default: 0.0001; with --rfc: 0]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) loss: Option<f64>,
+    /// How near a rate is to be found, as a share of it
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = resolution)]
+    pub(crate) resolution: f64,
+    /// The times of RFC 2544 and no loss at all: this takes hours
+    #[arg(long)]
+    pub(crate) rfc: bool,
+    /// Without a direct veth pair and a bare loop beside, which say what the tester is able to
+    #[arg(long)]
+    pub(crate) no_calibrate: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// Where `uswitch` is, if not beside this program or in PATH
+    #[arg(long, value_name = "PATH")]
+    pub(crate) uswitch: Option<PathBuf>,
+    /// A word more for its command line, as in --uswitch-arg=--workers=1
+    #[arg(long = "uswitch-arg", value_name = "WORD", allow_hyphen_values = true)]
+    pub(crate) uswitch_words: Vec<String>,
+    /// What device `exec` is: the words of a program, which finds the names of its devices, p0, p1
+    /// and so on, behind them
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) exec: Option<String>,
+    /// How long a device may take to let the first frame through
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(crate) patience: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// JSON, a line for each result
+    #[arg(short, long)]
+    pub(crate) json: bool,
+    /// The same into a file, beside what is printed
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+impl Search {
+    pub(crate) fn terms(&self) -> Terms {
+        let seconds = |rfc, short| if self.rfc { rfc } else { short };
+        let duration = Duration::from_secs(seconds(60, 2));
+        Terms {
+            duration: self.trial.unwrap_or(duration),
+            loss: self.loss.unwrap_or(if self.rfc { 0.0 } else { 1e-4 }),
+            resolution: self.resolution,
+            quiet: Duration::from_millis(seconds(2000, 50)),
+        }
+    }
+}
+
+impl Start {
+    /// What a device is started with that carries frames of this size.
+    pub(crate) fn terms(&self, size: usize) -> device::Terms {
+        let exec = self.exec.iter().flat_map(|words| words.split_whitespace());
+        device::Terms {
+            // The type and the addresses are no part of it; a tag is forgiven.
+            mtu: (size as u32 - 14).max(1500),
+            uswitch: self.uswitch.clone(),
+            uswitch_words: self.uswitch_words.clone(),
+            exec: exec.map(str::to_owned).collect(),
+            ..device::Terms::default()
+        }
+    }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let size = text.parse().ok().filter(|size| (SIZE_MIN..=SIZE_MAX).contains(size));
+    size.ok_or_else(|| format!("a frame has {SIZE_MIN} to {SIZE_MAX} octets"))
+}
+
+fn sizes(text: &str) -> Result<Sizes, String> {
+    match text {
+        "rfc" => Ok(Sizes(RFC_SIZES.to_vec())),
+        _ => text.split(',').map(size).collect::<Result<_, _>>().map(Sizes),
+    }
+}
+
+fn flows(text: &str) -> Result<usize, String> {
+    let flows = text.parse().ok().filter(|flows| (1..=FLOWS_MAX).contains(flows));
+    flows.ok_or_else(|| format!("there are 1 to {FLOWS_MAX} pairs of addresses"))
+}
+
+fn frames(text: &str) -> Result<u64, String> {
+    let frames = text.parse().ok().filter(|frames| (1..=FRAMES_MAX).contains(frames));
+    frames.ok_or_else(|| format!("there are 1 to {FRAMES_MAX} frames"))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| *rate >= 0.1 && *rate <= 1e8);
+    rate.ok_or_else(|| "a rate is 0.1 to 100000000 frames a second".into())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..1.0).contains(share));
+    share
+        .ok_or_else(|| "a share is 0 or more and less than 1: 0.0001 is one in ten thousand".into())
+}
+
+fn resolution(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0001..=0.5).contains(share));
+    share.ok_or_else(|| "a resolution is 0.0001 to 0.5: 0.02 is two in a hundred".into())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.001..=3600.0).contains(seconds));
+    let seconds = seconds.ok_or_else(|| "it takes 0.001 to 3600 seconds".to_owned())?;
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// Frames of one trial at the most: an hour at a rate that no socket reaches. Each takes a bit.
+const FRAMES_MAX: u64 = 1 << 36;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_what_would() {
+        for (words, cure) in [
+            ("throughput", "--device"),
+            ("throughput -d nonsense", "there are veth, "),
+            ("throughput -d veth -s 59", "60 to 65549"),
+            ("throughput -d veth -s 60,,", "60 to 65549"),
+            ("throughput -d veth --trial 0", "0.001 to 3600"),
+            ("throughput -d veth --loss 1", "less than 1"),
+            ("throughput -d veth --rounds 0", "1..=1000"),
+            ("throughput -d veth --resolution nan", "0.0001 to 0.5"),
+            ("trial -d veth --rate -1", "0.1 to 100000000"),
+            ("trial -d veth --flows 65537", "1 to 65536"),
+            ("trial -d veth --vlan 4095", "4094"),
+            ("tiral", "trial"),
+        ] {
+            let words = ["uswitch-bench"].into_iter().chain(words.split(' '));
+            let error = Cli::try_parse_from(words.clone()).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{error}");
+            assert!(error.to_string().contains(cure), "{:?}: {error}", words.last());
+        }
+    }
+
+    #[test]
+    fn full_times_and_no_loss_are_one_word() {
+        let terms = |words: &str| {
+            let words = "uswitch-bench throughput -d veth".split(' ').chain(words.split(' '));
+            match Cli::parse_from(words.filter(|word| !word.is_empty())).command {
+                Command::Throughput(options) => options.search.terms(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (short, rfc) = (terms(""), terms("--rfc"));
+        assert_eq!((short.duration, short.loss), (Duration::from_secs(2), 1e-4));
+        assert_eq!((rfc.duration, rfc.loss), (Duration::from_secs(60), 0.0));
+        assert_eq!(rfc.quiet, Duration::from_secs(2));
+        assert_eq!(terms("--rfc --trial 5").duration, Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,94 @@
+//! Where results go: tables or JSON lines to standard output, JSON lines to a file.
+
+use std::{
+    env, fs,
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+    thread,
+    time::SystemTime,
+};
+
+use serde_json::{Value, json};
+
+use super::cli::Output;
+
+/// The results of one run.
+pub(crate) struct Report {
+    json: bool,
+    file: Option<(PathBuf, File)>,
+}
+
+impl Report {
+    /// Begins with what was measured where. The file is made before anything else is.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be made, or what comes of [`Report::line`].
+    pub(crate) fn begin(output: &Output) -> io::Result<Report> {
+        let file = output.output.as_ref().map(|path| match File::create(path) {
+            Ok(file) => Ok((path.clone(), file)),
+            Err(error) => Err(told(path, &error)),
+        });
+        let mut report = Report { json: output.json, file: file.transpose()? };
+        let command: Vec<_> = env::args_os().map(|word| word.to_string_lossy().into()).collect();
+        report.line(&machine(command))?;
+        Ok(report)
+    }
+
+    /// A result for programs. At once: whoever is killed has told all until then.
+    ///
+    /// # Errors
+    ///
+    /// The disk is full, or the reader of standard output is gone.
+    pub(crate) fn line(&mut self, value: &Value) -> io::Result<()> {
+        let line = format!("{value}\n");
+        if let Some((path, file)) = &mut self.file {
+            file.write_all(line.as_bytes()).map_err(|error| told(path, &error))?;
+        }
+        if self.json { print(&line) } else { Ok(()) }
+    }
+
+    /// A result for people.
+    ///
+    /// # Errors
+    ///
+    /// The reader of standard output is gone, or its disk is full.
+    pub(crate) fn text(&self, text: &str) -> io::Result<()> {
+        if self.json { Ok(()) } else { print(text) }
+    }
+}
+
+/// Writes to standard output.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return error;
+        }
+        let reason = netlab::reason(&error);
+        io::Error::other(format!("standard output could not be written: {reason}"))
+    })
+}
+
+fn told(path: &std::path::Path, error: &io::Error) -> io::Error {
+    let reason = netlab::reason(error);
+    io::Error::other(format!("`{}` could not be written: {reason}", path.display()))
+}
+
+/// What every report begins with: absolute figures mean nothing without it.
+fn machine(command: Vec<String>) -> Value {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
+    json!({
+        "kind": "run",
+        "version": env!("CARGO_PKG_VERSION"),
+        "command": command,
+        "unix_seconds": since.as_secs(),
+        "kernel": read("/proc/sys/kernel/osrelease"),
+        "processors": thread::available_parallelism().map_or(0, usize::from),
+        "processor": model.map(|model| model.trim_start_matches([' ', '\t', ':'])),
+    })
+}

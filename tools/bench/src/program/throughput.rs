@@ -1,0 +1,192 @@
+//! `uswitch-bench throughput`: devices side by side, in turn, round after round.
+
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use uswitch_bench::{
+    bed::Bed,
+    device::Kind,
+    statistics::Sample,
+    throughput::{Terms, Throughput},
+    trial::Trial,
+};
+
+use super::{
+    Ending, cli, contenders,
+    report::Report,
+    signals,
+    table::{Table, grouped, micros},
+    trial,
+};
+
+/// By which the tester measures itself: the least that there is between two ports.
+const CALIBRATION: [Kind; 2] = [Kind::Veth, Kind::Loop];
+
+/// Whoever comes this near to what the tester reaches with nothing between its ports may be
+/// faster than that.
+const TESTER_SHARE: f64 = 0.9;
+
+/// What was found of one device so far.
+struct Found {
+    kind: Kind,
+    rounds: Vec<Throughput>,
+    /// Why it is out.
+    fault: Option<String>,
+    /// It has processes, whose time can be told.
+    has_processes: bool,
+}
+
+pub(crate) fn run(options: &cli::Throughput) -> io::Result<Ending> {
+    let stop = signals::listen()?;
+    contenders::check_rights()?;
+    let mut report = Report::begin(&options.output)?;
+    let calibration = CALIBRATION.into_iter().filter(|_| !options.search.no_calibrate);
+    let kinds: Vec<Kind> = calibration.chain(options.device.iter().copied()).collect();
+    for size in &options.size.0 {
+        let found = measure(&kinds, options, *size, &mut report, &stop)?;
+        tell(&found, options, *size, &mut report)?;
+        if stop.load(Ordering::Relaxed) {
+            return Ok(Ending::Stopped);
+        }
+    }
+    Ok(Ending::Done)
+}
+
+fn measure(
+    kinds: &[Kind],
+    options: &cli::Throughput,
+    size: usize,
+    report: &mut Report,
+    stop: &AtomicBool,
+) -> io::Result<Vec<Found>> {
+    let mut devices = contenders::start(kinds, &options.start.terms(size))?;
+    let (mut beds, mut found) = (Vec::new(), Vec::new());
+    for device in &mut devices {
+        let (kind, has_processes) = (device.kind, device.has_processes());
+        let mut bed = Bed::open(device, contenders::plans(&options.streams, size))?;
+        let fault = contenders::teach(&mut bed, options.start.patience, stop);
+        found.push(Found { kind, rounds: Vec::new(), fault, has_processes });
+        beds.push(bed);
+    }
+    let terms = options.search.terms();
+    let progress = progress(options.search.rounds, beds.len());
+    for round in 1..=options.search.rounds {
+        for (bed, found) in beds.iter_mut().zip(&mut found) {
+            progress.set_message(format!("{size} octets, round {round}, {}", found.kind));
+            if found.fault.is_none() && !stop.load(Ordering::Relaxed) {
+                one(bed, found, &terms, (size, round), report, stop)?;
+            }
+            progress.inc(1);
+        }
+    }
+    progress.finish_and_clear();
+    Ok(found)
+}
+
+/// One round of one device.
+fn one(
+    bed: &mut Bed<'_>,
+    found: &mut Found,
+    terms: &Terms,
+    (size, round): (usize, u32),
+    report: &mut Report,
+    stop: &AtomicBool,
+) -> io::Result<()> {
+    let near = found.rounds.last().map(|last| last.rate);
+    let (mut written, kind) = (Ok(()), found.kind.name());
+    let mut show = |trial: &Trial| {
+        let mut line = trial::line(kind, size, trial);
+        line["round"] = round.into();
+        if written.is_ok() {
+            written = report.line(&line);
+        }
+    };
+    let outcome = terms.search(bed, near, stop, &mut show);
+    written?;
+    match outcome {
+        Ok(throughput) if throughput.stopped => {}
+        Ok(throughput) => found.rounds.push(throughput),
+        // Its link is gone, or down: that is what was found of it.
+        Err(error) => found.fault = Some(netlab::reason(&error)),
+    }
+    if found.fault.is_none() && bed.device().died() {
+        found.fault = Some("its process has ended".into());
+    }
+    Ok(())
+}
+
+fn progress(rounds: u32, devices: usize) -> ProgressBar {
+    let bar = ProgressBar::new(u64::from(rounds) * devices as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({eta} left)");
+    bar.with_style(style.expect("the template is sound"))
+}
+
+fn tell(
+    found: &[Found],
+    options: &cli::Throughput,
+    size: usize,
+    report: &mut Report,
+) -> io::Result<()> {
+    let terms = options.search.terms();
+    let rates = |found: &Found| Sample::new(found.rounds.iter().map(|one| one.rate).collect());
+    let calibrated = found.iter().find(|found| found.kind == Kind::Veth).and_then(rates);
+    let limit = calibrated.map(|sample| sample.median());
+    let heads =
+        ["device", "frames/s", "least ... most", "Gbit/s", "p50 us", "p99 us", "CPU ns", ""];
+    let mut table = Table::new(&heads);
+    for one in found {
+        let sample = rates(one);
+        let rate = sample.as_ref().map_or(0.0, Sample::median);
+        let at_limit = limit.is_some_and(|limit| rate >= limit * TESTER_SHARE);
+        let last = one.rounds.iter().rev().find_map(|round| round.trial.as_ref());
+        let cpu = |trial: &Trial| trial.cpu.as_nanos() as f64 / trial.received().max(1) as f64;
+        let cpus = one.rounds.iter().filter_map(|round| round.trial.as_ref()).map(cpu);
+        let cpu = Sample::new(cpus.collect()).filter(|_| one.has_processes);
+        let cpu = cpu.map(|sample| sample.median());
+        report.line(&json!({
+            "kind": "throughput",
+            "device": one.kind.name(),
+            "size": size,
+            "loss_allowed": terms.loss,
+            "rounds": one.rounds.iter().map(|round| round.rate).collect::<Vec<_>>(),
+            "median": rate,
+            "least": sample.as_ref().map(Sample::least),
+            "most": sample.as_ref().map(Sample::most),
+            "cpu_per_frame": cpu,
+            "tester_limit": at_limit,
+            "fault": one.fault,
+        }))?;
+        let note = match &one.fault {
+            Some(fault) => fault.clone(),
+            None if one.kind == Kind::Veth => "the tester's own limit".into(),
+            None if at_limit => "the tester's limit: it may be faster".into(),
+            None => String::new(),
+        };
+        let quantile = |q| {
+            last.map_or_else(|| "-".into(), |trial| micros(trial.latency().value_at_quantile(q)))
+        };
+        table.row(vec![
+            one.kind.name().into(),
+            grouped(rate),
+            sample.map_or_else(
+                || "-".into(),
+                |sample| format!("{} ... {}", grouped(sample.least()), grouped(sample.most())),
+            ),
+            format!("{:.2}", rate * size as f64 * 8.0 / 1e9),
+            quantile(0.5),
+            quantile(0.99),
+            cpu.map_or_else(|| "-".into(), |cpu| format!("{cpu:.0}")),
+            note,
+        ]);
+    }
+    let rounds = found.iter().map(|one| one.rounds.len()).max().unwrap_or(0);
+    report.text(&format!(
+        "throughput: frames of {size} octets, loss <= {}, median of {rounds}\n{}\n",
+        terms.loss,
+        table.text()
+    ))
+}
