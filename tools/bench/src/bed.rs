@@ -54,7 +54,7 @@ impl<'a> Bed<'a> {
             assert_eq!(usize::from(plan.stream), index, "streams are numbered");
             assert!(usize::from(plan.from.max(plan.to)) < device.ports.len(), "ports are there");
         }
-        let size = plans.iter().map(|plan| plan.size).max().expect("there is a stream");
+        let size = plans.iter().map(|plan| plan.size.most()).max().expect("there is a stream");
         let config = OutletConfig { bypass_qdisc: true, vnet_header: false };
         let ends = || device.ports.iter().map(|port| (&port.namespace, port.link.as_str()));
         let open = |(namespace, link)| FrameOutlet::open(namespace, link, config);

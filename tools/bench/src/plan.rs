@@ -17,7 +17,7 @@
 //! * check: CRC-32 (IEEE 802.3-2018, 3.2.9) of the rest of the signature and the filler. The
 //!   addresses and the type are compared instead: a router changes some of what is in front.
 
-use std::ops::Range;
+use std::{fmt, ops::Range, str::FromStr};
 
 /// Octets of a signature.
 pub const SIGNATURE_LEN: usize = 18;
@@ -31,6 +31,10 @@ pub const SIZE_MAX: usize = 65_549;
 /// RFC 2544 section 9.1, less the frame check sequence.
 pub const RFC_SIZES: [usize; 7] = [60, 124, 252, 508, 1020, 1276, 1514];
 
+/// Internet mix: seven small frames, four of 590 octets, one large one, as testers have it since
+/// the 1990s (RFC 6985 section 4 wants it stated), in a fixed order.
+const IMIX: [usize; 12] = [60, 590, 60, 60, 590, 60, 1514, 60, 590, 60, 590, 60];
+
 /// Flows of a stream at the most: each has addresses of its own.
 pub const FLOWS_MAX: usize = 1 << 16;
 
@@ -42,6 +46,58 @@ const HEADER_LEN: usize = 14;
 
 /// Where in a signature its check stands.
 const CHECK: Range<usize> = 14..18;
+
+/// How large frames are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// All alike.
+    Octets(usize),
+    /// 60, 590 and 1514 octets, of twelve 7, 4 and 1.
+    Imix,
+}
+
+impl Size {
+    /// The sizes of frames that follow each other, from the first on and over again.
+    pub fn pattern(&self) -> &[usize] {
+        match self {
+            Size::Octets(size) => std::slice::from_ref(size),
+            Size::Imix => &IMIX,
+        }
+    }
+
+    /// The largest.
+    pub fn most(&self) -> usize {
+        *self.pattern().iter().max().expect("a pattern is not empty")
+    }
+
+    /// Octets of a frame on average.
+    pub fn mean(&self) -> f64 {
+        let pattern = self.pattern();
+        pattern.iter().sum::<usize>() as f64 / pattern.len() as f64
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Size::Octets(size) => write!(f, "{size}"),
+            Size::Imix => f.write_str("imix"),
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        if text == "imix" {
+            return Ok(Size::Imix);
+        }
+        let octets = text.parse().ok().filter(|size| (SIZE_MIN..=SIZE_MAX).contains(size));
+        let sentence = || format!("a frame has {SIZE_MIN} to {SIZE_MAX} octets, or it is `imix`");
+        octets.map(Size::Octets).ok_or_else(sentence)
+    }
+}
 
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +130,8 @@ pub struct FramePlan {
     pub from: u8,
     /// See `from`.
     pub to: u8,
-    /// Octets of each frame, a VLAN tag not counted.
-    pub size: usize,
+    /// How large its frames are, a VLAN tag not counted.
+    pub size: Size,
     /// In how many pairs of addresses they come, one after the other.
     pub flows: usize,
     /// The VLAN whose tag they bear.
@@ -87,8 +143,13 @@ pub type Head = ([u8; HEADER_LEN + 4], usize);
 
 impl FramePlan {
     /// One flow without a tag.
-    pub fn new(stream: u16, from: u8, to: u8, size: usize) -> FramePlan {
-        assert!((SIZE_MIN..=SIZE_MAX).contains(&size), "a frame of {SIZE_MIN} to {SIZE_MAX}");
+    ///
+    /// # Panics
+    ///
+    /// If a frame would be too small or too large.
+    pub fn new(stream: u16, from: u8, to: u8, size: Size) -> FramePlan {
+        let range = SIZE_MIN..=SIZE_MAX;
+        assert!(size.pattern().iter().all(|size| range.contains(size)), "frames of {range:?}");
         FramePlan { stream, from, to, size, flows: 1, vlan: None }
     }
 
@@ -124,9 +185,11 @@ impl FramePlan {
         (head, len)
     }
 
-    /// The octets behind the signature, and the checksum with which its own begins.
-    pub fn filler(&self) -> Filler {
-        Filler::new(self.size - HEADER_LEN - SIGNATURE_LEN)
+    /// What stands behind the signatures of frames that follow each other, from the first on and
+    /// over again.
+    pub fn fillers(&self) -> Vec<Filler> {
+        let filler = |size: &usize| Filler::new(size - HEADER_LEN - SIGNATURE_LEN);
+        self.size.pattern().iter().map(filler).collect()
     }
 
     /// Whether this head, from which the kernel has taken the tag, is that of the frame of this
@@ -236,14 +299,15 @@ mod tests {
     };
 
     fn frame(plan: &FramePlan, signature: Signature) -> Vec<u8> {
-        let filler = plan.filler();
+        let fillers = plan.fillers();
+        let filler = &fillers[signature.sequence as usize % fillers.len()];
         let (head, len) = plan.head(signature.sequence);
         [&head[..len], &filler.sign(signature), filler.octets()].concat()
     }
 
     #[test]
     fn smallest_frame_octet_for_octet() {
-        let plan = FramePlan { flows: 2, ..FramePlan::new(0x0102, 1, 2, 60) };
+        let plan = FramePlan { flows: 2, ..FramePlan::new(0x0102, 1, 2, Size::Octets(60)) };
         let octets = frame(&plan, SIGNATURE);
         assert_eq!(octets[..6], [2, 0xb5, 0, 2, 0, 1]);
         assert_eq!(octets[6..14], [2, 0xb5, 0, 1, 0, 1, 0x88, 0xb5]);
@@ -259,7 +323,7 @@ mod tests {
     #[test]
     fn every_bit_counts() {
         for size in [60, 61, 1514] {
-            let plan = FramePlan::new(7, 0, 1, size);
+            let plan = FramePlan::new(7, 0, 1, Size::Octets(size));
             let octets = frame(&plan, SIGNATURE);
             assert_eq!(octets.len(), size);
             for bit in 0..octets.len() * 8 {
@@ -283,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_tag_is_behind_the_addresses_and_compared_apart() {
-        let plan = FramePlan { vlan: Some(42), ..FramePlan::new(7, 0, 1, 60) };
+        let plan = FramePlan { vlan: Some(42), ..FramePlan::new(7, 0, 1, Size::Octets(60)) };
         let octets = frame(&plan, SIGNATURE);
         assert_eq!(octets.len(), 64);
         assert_eq!(octets[12..18], [0x81, 0, 0, 42, 0x88, 0xb5]);
@@ -292,6 +356,22 @@ mod tests {
         let is_head = |tag| plan.is_head(head_of(&taken), tag, SIGNATURE.sequence);
         assert!(is_head(Some([0x81, 0, 0, 42])));
         assert!(!is_head(Some([0x81, 0, 0, 43])) && !is_head(None));
+    }
+
+    #[test]
+    fn a_mix_has_seven_small_four_middling_and_one_large_in_turn() {
+        let plan = FramePlan::new(7, 0, 1, Size::Imix);
+        let mut sizes: Vec<usize> = (0..24)
+            .map(|sequence| frame(&plan, Signature { sequence, ..SIGNATURE }).len())
+            .collect();
+        assert_eq!(sizes[..12], sizes[12..]);
+        sizes.truncate(12);
+        sizes.sort_unstable();
+        assert_eq!(sizes, [60, 60, 60, 60, 60, 60, 60, 590, 590, 590, 590, 1514]);
+        assert_eq!((Size::Imix.most(), Size::Imix.mean().round()), (1514, 358.0));
+        assert_eq!("imix".parse(), Ok(Size::Imix));
+        assert_eq!("60".parse(), Ok(Size::Octets(60)));
+        assert!("59".parse::<Size>().unwrap_err().contains("60 to 65549"));
     }
 
     #[test]

@@ -44,7 +44,8 @@ pub struct Sender<'a> {
 
 struct Stream<'a> {
     plan: &'a FramePlan,
-    filler: Filler,
+    /// In turn.
+    fillers: Vec<Filler>,
     /// The index of its outlet.
     outlet: usize,
 }
@@ -55,6 +56,7 @@ struct Written {
     head: Head,
     signature: [u8; SIGNATURE_LEN],
     stream: usize,
+    sequence: u64,
     due_ns: u64,
 }
 
@@ -69,7 +71,7 @@ impl<'a> Sender<'a> {
                 outlets.push(outlet.sending());
                 of.len() - 1
             });
-            found.push(Stream { plan, filler: plan.filler(), outlet: index });
+            found.push(Stream { plan, fillers: plan.fillers(), outlet: index });
         }
         Sender { streams: found, outlets }
     }
@@ -135,9 +137,9 @@ impl<'a> Sender<'a> {
                 if flow < plan.flows {
                     let (purpose, sequence) = (Purpose::Learn, flow as u64);
                     let signature = Signature { purpose, stream: plan.stream, sequence, due_ns: 0 };
-                    let signature = stream.filler.sign(signature);
+                    let signature = stream.filler(sequence).sign(signature);
                     let head = plan.learning_head(flow);
-                    batch.push(Written { head, signature, stream: index, due_ns: 0 });
+                    batch.push(Written { head, signature, stream: index, sequence, due_ns: 0 });
                 }
             }
             for chunk in batch.chunks(OUTLET_FRAMES_MAX) {
@@ -153,10 +155,11 @@ impl<'a> Sender<'a> {
     fn write(&self, frame: u64, due_ns: u64) -> Written {
         let count = self.streams.len() as u64;
         let (stream, sequence) = ((frame % count) as usize, frame / count);
-        let Stream { plan, filler, .. } = &self.streams[stream];
+        let own = &self.streams[stream];
         let purpose = Purpose::Measure;
-        let signature = filler.sign(Signature { purpose, stream: plan.stream, sequence, due_ns });
-        Written { head: plan.head(sequence), signature, stream, due_ns }
+        let signature = Signature { purpose, stream: own.plan.stream, sequence, due_ns };
+        let signature = own.filler(sequence).sign(signature);
+        Written { head: own.plan.head(sequence), signature, stream, sequence, due_ns }
     }
 
     fn send_batch(&mut self, outlet: usize, batch: &[Written], sent: &mut Sent) -> io::Result<()> {
@@ -176,9 +179,9 @@ impl<'a> Sender<'a> {
         let streams = &self.streams;
         let empty = [IoSlice::new(&[]); 3];
         let (mut parts, mut count) = ([empty; OUTLET_FRAMES_MAX], 0);
-        for Written { head: (head, len), signature, stream, .. } in batch {
+        for Written { head: (head, len), signature, stream, sequence, .. } in batch {
             if streams[*stream].outlet == outlet {
-                let filler = streams[*stream].filler.octets();
+                let filler = streams[*stream].filler(*sequence).octets();
                 parts[count] = [&head[..*len], signature, filler].map(IoSlice::new);
                 offered[*stream] += 1;
                 count += 1;
@@ -196,6 +199,12 @@ impl<'a> Sender<'a> {
             }
         }
         Ok(refused)
+    }
+}
+
+impl Stream<'_> {
+    fn filler(&self, sequence: u64) -> &Filler {
+        &self.fillers[(sequence % self.fillers.len() as u64) as usize]
     }
 }
 

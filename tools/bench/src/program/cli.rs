@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use uswitch_bench::{
     device::{self, Kind},
-    plan::{FLOWS_MAX, RFC_SIZES, SIZE_MAX, SIZE_MIN},
+    plan::{FLOWS_MAX, RFC_SIZES, Size},
     throughput::Terms,
 };
 
@@ -36,9 +36,9 @@ pub(crate) struct Trial {
     /// What is measured: see `uswitch-bench devices`
     #[arg(short, long, value_name = "DEVICE")]
     pub(crate) device: Kind,
-    /// Octets of a frame, without frame check sequence: RFC 2544's 64 is 60 here
-    #[arg(short, long, default_value_t = SIZE_MIN, value_parser = size)]
-    pub(crate) size: usize,
+    /// Octets of a frame, without frame check sequence: RFC 2544's 64 is 60 here; or `imix`
+    #[arg(short, long, default_value = "60")]
+    pub(crate) size: Size,
     /// Frames a second
     #[arg(short, long, default_value = "10000", allow_negative_numbers = true, value_parser = rate)]
     pub(crate) rate: f64,
@@ -59,8 +59,8 @@ pub(crate) struct Throughput {
     #[arg(short, long, value_name = "DEVICE,...", value_delimiter = ',', required = true)]
     pub(crate) device: Vec<Kind>,
     /// Octets of a frame, without frame check sequence; `rfc` for the sizes of RFC 2544, which are
-    /// 60, 124, 252, 508, 1020, 1276 and 1514 here
-    #[arg(short, long, value_name = "OCTETS,...|rfc", default_value = "60", value_parser = sizes)]
+    /// 60, 124, 252, 508, 1020, 1276 and 1514 here; `imix` for 60, 590 and 1514, mixed 7 to 4 to 1
+    #[arg(short, long, value_name = "OCTETS|rfc|imix,...", default_value = "60", value_parser = sizes)]
     pub(crate) size: Sizes,
     #[command(flatten)]
     pub(crate) streams: Streams,
@@ -74,7 +74,7 @@ pub(crate) struct Throughput {
 
 /// Sizes of frames.
 #[derive(Clone, Debug)]
-pub(crate) struct Sizes(pub(crate) Vec<usize>);
+pub(crate) struct Sizes(pub(crate) Vec<Size>);
 
 #[derive(Debug, Args)]
 pub(crate) struct Streams {
@@ -153,11 +153,11 @@ impl Search {
 
 impl Start {
     /// What a device is started with that carries frames of this size.
-    pub(crate) fn terms(&self, size: usize) -> device::Terms {
+    pub(crate) fn terms(&self, size: Size) -> device::Terms {
         let exec = self.exec.iter().flat_map(|words| words.split_whitespace());
         device::Terms {
             // The type and the addresses are no part of it; a tag is forgiven.
-            mtu: (size as u32 - 14).max(1500),
+            mtu: (size.most() as u32 - 14).max(1500),
             uswitch: self.uswitch.clone(),
             uswitch_words: self.uswitch_words.clone(),
             exec: exec.map(str::to_owned).collect(),
@@ -166,16 +166,15 @@ impl Start {
     }
 }
 
-fn size(text: &str) -> Result<usize, String> {
-    let size = text.parse().ok().filter(|size| (SIZE_MIN..=SIZE_MAX).contains(size));
-    size.ok_or_else(|| format!("a frame has {SIZE_MIN} to {SIZE_MAX} octets"))
-}
-
 fn sizes(text: &str) -> Result<Sizes, String> {
-    match text {
-        "rfc" => Ok(Sizes(RFC_SIZES.to_vec())),
-        _ => text.split(',').map(size).collect::<Result<_, _>>().map(Sizes),
+    let mut sizes = Vec::new();
+    for word in text.split(',') {
+        match word {
+            "rfc" => sizes.extend(RFC_SIZES.map(Size::Octets)),
+            _ => sizes.push(word.parse()?),
+        }
     }
+    Ok(Sizes(sizes))
 }
 
 fn flows(text: &str) -> Result<usize, String> {

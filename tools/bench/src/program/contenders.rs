@@ -7,7 +7,7 @@ use netlab::Namespace;
 use uswitch_bench::{
     bed::Bed,
     device::{Device, Kind, StartError, Terms},
-    plan::FramePlan,
+    plan::{FramePlan, Size},
 };
 
 use super::{cli::Streams, complain};
@@ -50,7 +50,7 @@ pub(crate) fn start(kinds: &[Kind], terms: &Terms) -> io::Result<Vec<Device>> {
 }
 
 /// The streams of a device with two ports.
-pub(crate) fn plans(streams: &Streams, size: usize) -> Vec<FramePlan> {
+pub(crate) fn plans(streams: &Streams, size: Size) -> Vec<FramePlan> {
     let (flows, vlan) = (streams.flows, streams.vlan);
     let there = FramePlan { flows, vlan, ..FramePlan::new(0, 0, 1, size) };
     let back = FramePlan { stream: 1, from: 1, to: 0, ..there.clone() };

@@ -10,6 +10,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use uswitch_bench::plan::Size;
 
 use super::cli::Output;
 
@@ -69,6 +70,14 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
         let reason = netlab::reason(&error);
         io::Error::other(format!("standard output could not be written: {reason}"))
     })
+}
+
+/// A size for programs: a number, or the name of a mix.
+pub(crate) fn size(size: Size) -> Value {
+    match size {
+        Size::Octets(octets) => octets.into(),
+        Size::Imix => size.to_string().into(),
+    }
 }
 
 fn told(path: &std::path::Path, error: &io::Error) -> io::Error {

@@ -10,6 +10,7 @@ use serde_json::json;
 use uswitch_bench::{
     bed::Bed,
     device::Kind,
+    plan::Size,
     statistics::Sample,
     throughput::{Terms, Throughput},
     trial::Trial,
@@ -17,7 +18,7 @@ use uswitch_bench::{
 
 use super::{
     Ending, cli, contenders,
-    report::Report,
+    report::{self, Report},
     signals,
     table::{Table, grouped, micros},
     trial,
@@ -59,7 +60,7 @@ pub(crate) fn run(options: &cli::Throughput) -> io::Result<Ending> {
 fn measure(
     kinds: &[Kind],
     options: &cli::Throughput,
-    size: usize,
+    size: Size,
     report: &mut Report,
     stop: &AtomicBool,
 ) -> io::Result<Vec<Found>> {
@@ -92,7 +93,7 @@ fn one(
     bed: &mut Bed<'_>,
     found: &mut Found,
     terms: &Terms,
-    (size, round): (usize, u32),
+    (size, round): (Size, u32),
     report: &mut Report,
     stop: &AtomicBool,
 ) -> io::Result<()> {
@@ -128,7 +129,7 @@ fn progress(rounds: u32, devices: usize) -> ProgressBar {
 fn tell(
     found: &[Found],
     options: &cli::Throughput,
-    size: usize,
+    size: Size,
     report: &mut Report,
 ) -> io::Result<()> {
     let terms = options.search.terms();
@@ -150,7 +151,7 @@ fn tell(
         report.line(&json!({
             "kind": "throughput",
             "device": one.kind.name(),
-            "size": size,
+            "size": report::size(size),
             "loss_allowed": terms.loss,
             "rounds": one.rounds.iter().map(|round| round.rate).collect::<Vec<_>>(),
             "median": rate,
@@ -176,7 +177,7 @@ fn tell(
                 || "-".into(),
                 |sample| format!("{} ... {}", grouped(sample.least()), grouped(sample.most())),
             ),
-            format!("{:.2}", rate * size as f64 * 8.0 / 1e9),
+            format!("{:.2}", rate * size.mean() * 8.0 / 1e9),
             quantile(0.5),
             quantile(0.99),
             cpu.map_or_else(|| "-".into(), |cpu| format!("{cpu:.0}")),

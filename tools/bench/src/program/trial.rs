@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use uswitch_bench::{
     bed::{Bed, Load},
     pace::Pace,
+    plan::Size,
     trial::{Limit, Trial},
 };
 
 use super::{
     Ending, cli, contenders,
-    report::Report,
+    report::{self, Report},
     signals,
     table::{grouped, micros},
 };
@@ -31,7 +32,7 @@ pub(crate) fn run(options: &cli::Trial) -> io::Result<Ending> {
         return Ok(Ending::Stopped);
     }
     if let Some(fault) = fault {
-        let (kind, size) = (kind.name(), options.size);
+        let (kind, size) = (kind.name(), report::size(options.size));
         report.line(&json!({ "kind": "trial", "device": kind, "size": size, "fault": fault }))?;
         report.text(&format!("{kind}: {fault}\n"))?;
         return Ok(Ending::Done);
@@ -45,15 +46,15 @@ pub(crate) fn run(options: &cli::Trial) -> io::Result<Ending> {
 }
 
 /// A trial as a line for programs.
-pub(crate) fn line(device: &str, size: usize, trial: &Trial) -> Value {
+pub(crate) fn line(device: &str, size: Size, trial: &Trial) -> Value {
     let mut value = trial.json();
     value["kind"] = "trial".into();
     value["device"] = device.into();
-    value["size"] = size.into();
+    value["size"] = report::size(size);
     value
 }
 
-fn text(device: &str, size: usize, trial: &Trial) -> String {
+fn text(device: &str, size: Size, trial: &Trial) -> String {
     let count = |count: u64| grouped(count as f64);
     let (received, latency) = (trial.received(), trial.latency());
     let mut text = format!(
