@@ -12,6 +12,7 @@
 //! 4. [`bed`]: a device with sockets at its ports. [`trial`]: frames at one rate for a while, and
 //!    what came of them: every figure is made of these.
 //! 5. [`search`] and [`throughput`]: the fastest rate at which the device loses next to nothing.
+//!    [`rfc2544`]: what else that RFC asks for.
 //! 6. [`statistics`]: what many rounds say together; [`cpu`]: what they cost.
 //!
 //! Namespaces and links are made by `netlab`, and nothing here touches any other.
@@ -22,6 +23,7 @@ pub mod device;
 pub mod pace;
 pub mod plan;
 pub mod receiver;
+pub mod rfc2544;
 pub mod search;
 pub mod sender;
 pub mod statistics;

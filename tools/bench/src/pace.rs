@@ -17,19 +17,38 @@ pub struct Pace {
     pub rate: f64,
     /// Frames in all.
     pub frames: u64,
+    /// After how many of them the rate is another, and which.
+    pub change: Option<(u64, f64)>,
 }
 
 impl Pace {
+    /// So many frames at one rate.
+    pub fn of(rate: f64, frames: u64) -> Pace {
+        Pace { rate, frames, change: None }
+    }
+
     /// As many frames as this rate has in that time.
     pub fn over(rate: f64, duration: Duration) -> Pace {
         let frames = (rate.min(RATE_MAX) * duration.as_secs_f64()).ceil();
-        Pace { rate, frames: (frames as u64).max(1) }
+        Pace::of(rate, (frames as u64).max(1))
+    }
+
+    /// The same, and then as many as another rate has in the same time again.
+    pub fn then(self, rate: f64, duration: Duration) -> Pace {
+        let more = Pace::over(rate, duration).frames;
+        Pace { frames: self.frames + more, change: Some((self.frames, rate)), ..self }
     }
 
     /// When a frame is due, in nanoseconds from the start.
     pub fn due_ns(&self, frame: u64) -> u64 {
         // A double is exact to a nanosecond over 104 days.
-        (frame as f64 * 1e9 / self.rate) as u64
+        let span = |frames: u64, rate: f64| (frames as f64 * 1e9 / rate) as u64;
+        match self.change {
+            Some((before, rate)) if frame > before => {
+                span(before, self.rate) + span(frame - before, rate)
+            }
+            _ => span(frame, self.rate),
+        }
     }
 
     /// How many frames are due at this time.
@@ -37,8 +56,14 @@ impl Pace {
         if self.rate.is_infinite() {
             return self.frames;
         }
-        // One division may be off by one: the schedule itself decides.
-        let mut due = (now_ns as f64 * self.rate / 1e9) as u64;
+        let count = |ns: u64, rate: f64| (ns as f64 * rate / 1e9) as u64;
+        // A division may be off by one: the schedule itself decides.
+        let mut due = match self.change {
+            Some((before, rate)) if now_ns > self.due_ns(before) => {
+                before + count(now_ns - self.due_ns(before), rate)
+            }
+            _ => count(now_ns, self.rate),
+        };
         while self.due_ns(due) <= now_ns {
             due += 1;
         }
@@ -136,6 +161,17 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_changes_when_its_frames_are_sent() {
+        let pace = Pace::over(1000.0, Duration::from_secs(1)).then(500.0, Duration::from_secs(1));
+        assert_eq!((pace.frames, pace.change), (1500, Some((1000, 500.0))));
+        assert_eq!(
+            [999, 1000, 1001, 1500].map(|frame| pace.due_ns(frame) / 1_000_000),
+            [999, 1000, 1002, 2000]
+        );
+        assert_eq!((pace.due(1_000_000_000), pace.due(1_002_000_000)), (1001, 1002));
+    }
+
+    #[test]
     fn as_fast_as_it_goes_is_all_at_once() {
         let pace = Pace::over(f64::INFINITY, Duration::from_secs(1));
         assert_eq!(pace.frames, RATE_MAX as u64);
@@ -147,12 +183,16 @@ mod tests {
         fn a_frame_is_due_when_its_time_has_come_and_not_before(
             rate in 0.1..2e7f64,
             frame in 0..100_000_000u64,
+            change in 0..100_000_000u64,
+            then in 0.1..2e7f64,
         ) {
-            let pace = Pace { rate, frames: u64::MAX };
-            let due = pace.due_ns(frame);
-            prop_assert!(pace.due(due) > frame);
-            if due > 0 {
-                prop_assert!(pace.due(due - 1) <= frame);
+            let change = Some((change, then));
+            for pace in [Pace::of(rate, u64::MAX), Pace { rate, frames: u64::MAX, change }] {
+                let due = pace.due_ns(frame);
+                prop_assert!(pace.due(due) > frame);
+                if due > 0 {
+                    prop_assert!(pace.due(due - 1) <= frame);
+                }
             }
         }
     }

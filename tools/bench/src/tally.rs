@@ -71,12 +71,20 @@ impl Tally {
         }
     }
 
+    /// The last of the first `frames` numbers that did not come.
+    pub fn last_missing(&self, frames: u64) -> Option<u64> {
+        (0..frames.min(self.frames)).rev().find(|sequence| !self.has_seen(*sequence))
+    }
+
+    fn has_seen(&self, sequence: u64) -> bool {
+        self.seen[(sequence / 64) as usize] >> (sequence % 64) & 1 == 1
+    }
+
     /// The longest run of numbers that did not come, before the last that did.
     pub fn longest_gap(&self) -> u64 {
         let (mut longest, mut gap) = (0, 0);
         for sequence in 0..self.next {
-            let seen = self.seen[(sequence / 64) as usize] >> (sequence % 64) & 1 == 1;
-            gap = if seen { 0 } else { gap + 1 };
+            gap = if self.has_seen(sequence) { 0 } else { gap + 1 };
             longest = longest.max(gap);
         }
         longest
@@ -130,6 +138,10 @@ mod tests {
     fn what_is_missing_is_a_gap_and_no_disorder() {
         let tally = tally(&[0, 4, 5, 7]);
         assert_eq!((tally.received, tally.reordered, tally.longest_gap()), (4, 0, 3));
+        assert_eq!(
+            [100, 8, 6, 1].map(|frames| tally.last_missing(frames)),
+            [Some(99), Some(6), Some(3), None]
+        );
     }
 
     #[test]

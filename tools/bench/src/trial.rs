@@ -193,7 +193,7 @@ mod tests {
         let streams = vec![tally];
         let received = Received { streams, strayed: 0, damaged, foreign: 0, dropped: 0 };
         Trial {
-            pace: Pace { rate: 50.0, frames: offered },
+            pace: Pace::of(50.0, offered),
             sent,
             received,
             cpu: Duration::from_micros(8),

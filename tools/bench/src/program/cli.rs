@@ -28,7 +28,9 @@ pub(crate) enum Command {
     /// One trial: so many frames at one rate, and what became of them
     Trial(Trial),
     /// The fastest rate without loss, or with next to none (RFC 2544 section 26.1)
-    Throughput(Throughput),
+    Throughput(Measure),
+    /// That, latency, the curve of loss, bursts and recovery (RFC 2544 section 26), for all sizes
+    Rfc2544(Measure),
 }
 
 #[derive(Debug, Args)]
@@ -54,14 +56,15 @@ pub(crate) struct Trial {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Throughput {
+pub(crate) struct Measure {
     /// What is measured, round by round in turn: see `uswitch-bench devices`
     #[arg(short, long, value_name = "DEVICE,...", value_delimiter = ',', required = true)]
     pub(crate) device: Vec<Kind>,
     /// Octets of a frame, without frame check sequence; `rfc` for the sizes of RFC 2544, which are
     /// 60, 124, 252, 508, 1020, 1276 and 1514 here; `imix` for 60, 590 and 1514, mixed 7 to 4 to 1
-    #[arg(short, long, value_name = "OCTETS|rfc|imix,...", default_value = "60", value_parser = sizes)]
-    pub(crate) size: Sizes,
+    /// [default: 60; of rfc2544: rfc]
+    #[arg(short, long, value_name = "OCTETS|rfc|imix,...", value_parser = sizes)]
+    pub(crate) size: Option<Sizes>,
     #[command(flatten)]
     pub(crate) streams: Streams,
     #[command(flatten)]
@@ -138,6 +141,14 @@ pub(crate) struct Output {
     pub(crate) output: Option<PathBuf>,
 }
 
+impl Measure {
+    /// The sizes that were asked for, or these.
+    pub(crate) fn sizes_or(&self, default: &str) -> Vec<Size> {
+        let sizes = self.size.clone();
+        sizes.unwrap_or_else(|| sizes_of(default)).0
+    }
+}
+
 impl Search {
     pub(crate) fn terms(&self) -> Terms {
         let seconds = |rfc, short| if self.rfc { rfc } else { short };
@@ -164,6 +175,10 @@ impl Start {
             ..device::Terms::default()
         }
     }
+}
+
+fn sizes_of(default: &str) -> Sizes {
+    sizes(default).expect("a default makes sense")
 }
 
 fn sizes(text: &str) -> Result<Sizes, String> {

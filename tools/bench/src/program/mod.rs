@@ -3,6 +3,7 @@
 mod cli;
 mod contenders;
 mod report;
+mod rfc2544;
 mod signals;
 mod table;
 mod throughput;
@@ -39,6 +40,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Devices => devices(),
         Command::Trial(options) => trial::run(options),
         Command::Throughput(options) => throughput::run(options),
+        Command::Rfc2544(options) => rfc2544::run(options),
     };
     let code = match ending {
         Ok(Ending::Done) => DONE,

@@ -68,7 +68,7 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
             return error;
         }
         let reason = netlab::reason(&error);
-        io::Error::other(format!("standard output could not be written: {reason}"))
+        unwritten(format!("standard output could not be written: {reason}"))
     })
 }
 
@@ -82,7 +82,17 @@ pub(crate) fn size(size: Size) -> Value {
 
 fn told(path: &std::path::Path, error: &io::Error) -> io::Error {
     let reason = netlab::reason(error);
-    io::Error::other(format!("`{}` could not be written: {reason}", path.display()))
+    unwritten(format!("`{}` could not be written: {reason}", path.display()))
+}
+
+fn unwritten(sentence: String) -> io::Error {
+    // Nothing else in here is written to a disk.
+    io::Error::new(io::ErrorKind::StorageFull, sentence)
+}
+
+/// Whether an error is of a report that could not be written: no device has it.
+pub(crate) fn is_own(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::BrokenPipe)
 }
 
 /// What every report begins with: absolute figures mean nothing without it.

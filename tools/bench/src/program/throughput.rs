@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use uswitch_bench::{
     bed::Bed,
-    device::Kind,
+    device::{Device, Kind},
     plan::Size,
     statistics::Sample,
     throughput::{Terms, Throughput},
@@ -32,24 +32,35 @@ const CALIBRATION: [Kind; 2] = [Kind::Veth, Kind::Loop];
 const TESTER_SHARE: f64 = 0.9;
 
 /// What was found of one device so far.
-struct Found {
-    kind: Kind,
-    rounds: Vec<Throughput>,
+pub(crate) struct Found {
+    pub(crate) kind: Kind,
+    pub(crate) rounds: Vec<Throughput>,
     /// Why it is out.
-    fault: Option<String>,
+    pub(crate) fault: Option<String>,
     /// It has processes, whose time can be told.
     has_processes: bool,
 }
 
-pub(crate) fn run(options: &cli::Throughput) -> io::Result<Ending> {
+impl Found {
+    /// The median of all rounds; 0 when there is none.
+    pub(crate) fn rate(&self) -> f64 {
+        self.sample().map_or(0.0, |sample| sample.median())
+    }
+
+    fn sample(&self) -> Option<Sample> {
+        Sample::new(self.rounds.iter().map(|round| round.rate).collect())
+    }
+}
+
+pub(crate) fn run(options: &cli::Measure) -> io::Result<Ending> {
     let stop = signals::listen()?;
     contenders::check_rights()?;
     let mut report = Report::begin(&options.output)?;
-    let calibration = CALIBRATION.into_iter().filter(|_| !options.search.no_calibrate);
-    let kinds: Vec<Kind> = calibration.chain(options.device.iter().copied()).collect();
-    for size in &options.size.0 {
-        let found = measure(&kinds, options, *size, &mut report, &stop)?;
-        tell(&found, options, *size, &mut report)?;
+    for size in options.sizes_or("60") {
+        let mut devices = contenders::start(&kinds(options), &options.start.terms(size))?;
+        let (mut beds, mut found) = open(&mut devices, options, size, &stop)?;
+        measure(&mut beds, &mut found, options, size, &mut report, &stop)?;
+        tell(&found, options, size, &mut report)?;
         if stop.load(Ordering::Relaxed) {
             return Ok(Ending::Stopped);
         }
@@ -57,26 +68,43 @@ pub(crate) fn run(options: &cli::Throughput) -> io::Result<Ending> {
     Ok(Ending::Done)
 }
 
-fn measure(
-    kinds: &[Kind],
-    options: &cli::Throughput,
+/// Whoever takes part: those by which the tester measures itself, and those that are asked for.
+pub(crate) fn kinds(options: &cli::Measure) -> Vec<Kind> {
+    let calibration = CALIBRATION.into_iter().filter(|_| !options.search.no_calibrate);
+    calibration.chain(options.device.iter().copied()).collect()
+}
+
+/// Opens the devices and teaches them the addresses.
+pub(crate) fn open<'a>(
+    devices: &'a mut [Device],
+    options: &cli::Measure,
     size: Size,
-    report: &mut Report,
     stop: &AtomicBool,
-) -> io::Result<Vec<Found>> {
-    let mut devices = contenders::start(kinds, &options.start.terms(size))?;
+) -> io::Result<(Vec<Bed<'a>>, Vec<Found>)> {
     let (mut beds, mut found) = (Vec::new(), Vec::new());
-    for device in &mut devices {
+    for device in devices {
         let (kind, has_processes) = (device.kind, device.has_processes());
         let mut bed = Bed::open(device, contenders::plans(&options.streams, size))?;
         let fault = contenders::teach(&mut bed, options.start.patience, stop);
         found.push(Found { kind, rounds: Vec::new(), fault, has_processes });
         beds.push(bed);
     }
+    Ok((beds, found))
+}
+
+/// Searches the throughput of all, round after round.
+pub(crate) fn measure(
+    beds: &mut [Bed<'_>],
+    found: &mut [Found],
+    options: &cli::Measure,
+    size: Size,
+    report: &mut Report,
+    stop: &AtomicBool,
+) -> io::Result<()> {
     let terms = options.search.terms();
-    let progress = progress(options.search.rounds, beds.len());
+    let progress = progress(u64::from(options.search.rounds) * beds.len() as u64);
     for round in 1..=options.search.rounds {
-        for (bed, found) in beds.iter_mut().zip(&mut found) {
+        for (bed, found) in beds.iter_mut().zip(&mut *found) {
             progress.set_message(format!("{size} octets, round {round}, {}", found.kind));
             if found.fault.is_none() && !stop.load(Ordering::Relaxed) {
                 one(bed, found, &terms, (size, round), report, stop)?;
@@ -85,7 +113,7 @@ fn measure(
         }
     }
     progress.finish_and_clear();
-    Ok(found)
+    Ok(())
 }
 
 /// One round of one device.
@@ -120,28 +148,26 @@ fn one(
     Ok(())
 }
 
-fn progress(rounds: u32, devices: usize) -> ProgressBar {
-    let bar = ProgressBar::new(u64::from(rounds) * devices as u64);
+/// A bar on a terminal, and nothing elsewhere.
+pub(crate) fn progress(steps: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({eta} left)");
-    bar.with_style(style.expect("the template is sound"))
+    ProgressBar::new(steps).with_style(style.expect("the template is sound"))
 }
 
-fn tell(
+/// Tells what was found of all.
+pub(crate) fn tell(
     found: &[Found],
-    options: &cli::Throughput,
+    options: &cli::Measure,
     size: Size,
     report: &mut Report,
 ) -> io::Result<()> {
     let terms = options.search.terms();
-    let rates = |found: &Found| Sample::new(found.rounds.iter().map(|one| one.rate).collect());
-    let calibrated = found.iter().find(|found| found.kind == Kind::Veth).and_then(rates);
-    let limit = calibrated.map(|sample| sample.median());
+    let limit = found.iter().find(|found| found.kind == Kind::Veth).map(Found::rate);
     let heads =
         ["device", "frames/s", "least ... most", "Gbit/s", "p50 us", "p99 us", "CPU ns", ""];
     let mut table = Table::new(&heads);
     for one in found {
-        let sample = rates(one);
-        let rate = sample.as_ref().map_or(0.0, Sample::median);
+        let (sample, rate) = (one.sample(), one.rate());
         let at_limit = limit.is_some_and(|limit| rate >= limit * TESTER_SHARE);
         let last = one.rounds.iter().rev().find_map(|round| round.trial.as_ref());
         let cpu = |trial: &Trial| trial.cpu.as_nanos() as f64 / trial.received().max(1) as f64;

@@ -37,7 +37,7 @@ pub(crate) fn run(options: &cli::Trial) -> io::Result<Ending> {
         report.text(&format!("{kind}: {fault}\n"))?;
         return Ok(Ending::Done);
     }
-    let pace = Pace { rate: options.rate, frames: options.frames };
+    let pace = Pace::of(options.rate, options.frames);
     let until = Duration::from_nanos(pace.due_ns(pace.frames)) * 10 + PATIENCE;
     let trial = bed.trial(&Load { pace, until, quiet: QUIET }, &stop)?;
     report.line(&line(kind.name(), options.size, &trial))?;

@@ -1,0 +1,57 @@
+//! Whole runs with trials of no length: every measurement is told of every device.
+
+use std::process::Command;
+
+use serde_json::Value;
+use uswitch_tests::{privileged, program, tester};
+
+use super::{lines, said};
+
+const TINY: &str = "--rounds 1 --trial 0.02 --resolution 0.4 --json";
+
+/// Runs it with these words, beside the switch of this tree.
+fn run(words: &str) -> std::process::Output {
+    let mut command = Command::new(tester());
+    command.args(words.split(' ')).args(TINY.split(' ')).arg("--uswitch").arg(program());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    output
+}
+
+/// The devices of the lines of a kind, in their order.
+fn devices(lines: &[Value]) -> Vec<&str> {
+    let mut devices: Vec<_> = lines.iter().filter_map(|line| line["device"].as_str()).collect();
+    devices.dedup();
+    devices
+}
+
+#[test]
+fn throughput_is_told_of_all_with_the_tester_beside() {
+    if !privileged() {
+        return;
+    }
+    let output = run("throughput --device uswitch,bridge --size 60,imix");
+    let found = lines(&output, "throughput");
+    let all = ["veth", "loop", "uswitch", "bridge"];
+    assert_eq!(devices(&found), [all, all].concat());
+    for line in &found {
+        assert_eq!(line["fault"], Value::Null, "{line}");
+        assert_eq!(line["rounds"].as_array().map(Vec::len), Some(1), "{line}");
+    }
+    assert_eq!((&found[0]["size"], &found[4]["size"]), (&60.into(), &"imix".into()));
+    assert_eq!(lines(&output, "run").len(), 1);
+}
+
+#[test]
+fn every_measurement_of_rfc_2544_is_told_of_every_device() {
+    if !privileged() {
+        return;
+    }
+    let output = run("rfc2544 --device uswitch-packet,bridge --size 60 --no-calibrate");
+    for kind in ["throughput", "latency", "loss_curve", "back_to_back"] {
+        assert_eq!(devices(&lines(&output, kind)), ["uswitch-packet", "bridge"], "{kind}");
+    }
+    for curve in lines(&output, "loss_curve") {
+        assert!(curve["points"].as_array().is_some_and(|points| points.len() >= 2), "{curve}");
+    }
+}
