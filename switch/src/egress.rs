@@ -111,9 +111,14 @@ impl<T: Tx> Egress<T> {
         })
     }
 
+    /// A port as this worker sends to it. `None`: there is no such port.
+    pub(crate) fn outlet(&self, port: PortId) -> Option<&Outlet<T>> {
+        self.ports.get(port.index())?.as_ref()
+    }
+
     /// What this worker has counted for a port. `None`: there is no such port.
     pub(crate) fn stats(&self, port: PortId) -> Option<PortStats> {
-        Some(self.ports.get(port.index())?.as_ref()?.stats())
+        self.outlet(port).map(Outlet::stats)
     }
 
     /// Notes that a frame leaves by this port. `false`: there is no such port any more.

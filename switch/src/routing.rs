@@ -30,7 +30,7 @@ use uswitch_router::{
     neighbour::resolved::{Known, Resolved},
     packet::PacketMeta,
     route::LegId,
-    stats::Stats,
+    stats::{Reason, Stats},
     tables::Tables,
 };
 
@@ -49,6 +49,14 @@ use crate::{
 const MADE_OCTETS: usize = WIRE_MAX + BATCH_MAX * (VNET_HEADER_LEN + HEADER_LEN + 60);
 
 const _: () = assert!(Tick::MILLIS == limit::Tick::MILLIS, "one clock for both");
+
+/// The reasons for which the router drops packets, as many.
+pub(crate) const REASONS_MAX: usize = Reason::ALL.len();
+
+/// Name and meaning of one of them.
+pub(crate) fn reason(number: u8) -> Option<(&'static str, &'static str)> {
+    Reason::ALL.get(usize::from(number)).map(|reason| (reason.name(), reason.about()))
+}
 
 /// Where a leg stands.
 #[derive(Clone, Copy, Debug)]
@@ -105,14 +113,14 @@ struct Taken {
 enum Step {
     /// It enters the bridge of this leg.
     On(Foot),
-    /// What was made of it does.
-    Made(Foot),
+    /// What was made of it does. If it ended by that, why.
+    Made(Foot, Option<Reason>),
     /// First what was made, then the frame.
     Both(Foot),
     /// It goes up to the slow path.
     Up,
     /// It ended here.
-    Ended,
+    Ended(Reason),
 }
 
 impl Routing {
@@ -214,27 +222,21 @@ impl Routing {
     #[inline]
     fn step(&mut self, verdict: Verdict, lent: &mut Lent<'_>, index: usize) -> Step {
         match verdict {
-            Verdict::Forward { hop, to, len } => {
-                self.forward((hop, to), lent, index, len).map_or(Step::Ended, Step::On)
-            }
+            Verdict::Forward { hop, to, len } => self
+                .forward((hop, to), lent, index, len)
+                .map_or(Step::Ended(Reason::LegGone), Step::On),
             Verdict::Redirect { hop, to, len, at, .. } => {
                 let Some(foot) = self.forward((hop, to), lent, index, len) else {
                     self.router.lose(self.made.count as u64);
-                    return Step::Ended;
+                    return Step::Ended(Reason::LegGone);
                 };
                 self.made.address(at.to, foot.own);
                 Step::Both(foot)
             }
-            Verdict::Reply { hop, to, .. } | Verdict::Fragments { hop, to } => {
-                let Some(foot) = self.feet[hop.leg.index()] else {
-                    self.router.lose(self.made.count as u64);
-                    return Step::Ended;
-                };
-                self.made.address(to.to, foot.own);
-                Step::Made(foot)
-            }
+            Verdict::Reply { hop, to, reason } => self.made(hop, to, reason),
+            Verdict::Fragments { hop, to } => self.made(hop, to, None),
             Verdict::Resolve(_) | Verdict::Local | Verdict::Finish => Step::Up,
-            Verdict::Drop(_) => Step::Ended,
+            Verdict::Drop(reason) => Step::Ended(reason),
         }
     }
 
@@ -259,6 +261,17 @@ impl Routing {
         head[6..12].copy_from_slice(&foot.own.octets());
         lent.truncate(index, HEADER_LEN + len);
         Some(foot)
+    }
+
+    /// What was made of a packet goes to this neighbour.
+    #[inline]
+    fn made(&mut self, hop: Hop, to: Known, reason: Option<Reason>) -> Step {
+        let Some(foot) = self.feet[hop.leg.index()] else {
+            self.router.lose(self.made.count as u64);
+            return Step::Ended(reason.unwrap_or(Reason::LegGone));
+        };
+        self.made.address(to.to, foot.own);
+        Step::Made(foot, reason)
     }
 
     /// A neighbour that has been silent for long is sent to: it shall be asked whether it is there.

@@ -239,9 +239,10 @@ impl<P: Port> Worker<P> {
         tally.add(Counter::RxFrames, batch.len() as u64);
         let notes = Notes { tally: &mut tally, moved: &mut self.moved, witness };
         decide(&self.bridge, &mut self.egress, ingress, addressed, now, notes);
-        witness.leaves(ingress, batch.all(), &self.egress);
         let egress = &mut self.egress;
         let routed = self.routing.as_mut().is_some_and(|routing| routing.take(egress));
+        // What was taken is seen when it is decided about.
+        witness.leaves(ingress, batch.all(), &self.egress);
         self.egress.send(ingress, batch, |port| {
             self.lost.push(Lost { port, queue: None, error: None });
         });

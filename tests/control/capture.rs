@@ -31,7 +31,7 @@ fn start() -> (Lab, Running, Station, Station) {
 }
 
 /// A capture that writes to this file, once it sees frames.
-fn capture(lab: &Lab, words: &[&str], file: &str) -> Running {
+pub fn capture(lab: &Lab, words: &[&str], file: &str) -> Running {
     let path = lab.path(file);
     let write = path.display().to_string();
     let mut command = lab.command(&[&["capture", "-w", &write], words].concat());
@@ -52,13 +52,13 @@ fn said(child: &mut Child) -> String {
 }
 
 /// Waits for its end: exit code, and what it said.
-fn ended(mut running: Running) -> (i32, String) {
+pub fn ended(mut running: Running) -> (i32, String) {
     let text = said(&mut running.0);
     (running.0.wait().unwrap().code().unwrap_or(-1), text)
 }
 
 /// A line of these fields for each frame of a file.
-fn fields(path: &Path, fields: &[&str]) -> Vec<String> {
+pub fn fields(path: &Path, fields: &[&str]) -> Vec<String> {
     let mut tshark = Command::new("tshark");
     tshark.arg("-r").arg(path).args(["-T", "fields"]);
     tshark.args(fields.iter().flat_map(|field| ["-e", field]));

@@ -6,6 +6,7 @@ use netlab::Namespace;
 use uswitch_router::{neighbour::stats::Counter, stats::Reason, totals::Count};
 
 use crate::{
+    capture::{capture, ended, fields},
     lab::{Lab, eventually},
     routing::{Host, routed},
 };
@@ -78,4 +79,36 @@ fn counters_of_the_router_are_told_as_those_of_ports_are() {
     }
     let report = lab.end("lab", running);
     assert_eq!(report["router"]["drops"]["ttl"], u64::from(LOST), "{report}");
+}
+
+#[test]
+fn tshark_sees_a_packet_before_and_after_the_router() {
+    let lab = Lab::new();
+    let (running, hosts) = routed(&lab, &[]);
+    let both = ["--filter", "icmp and ip src 10.1.0.2", "-c", "4"];
+    let all = capture(&lab, &both, "all.pcapng");
+    let legs = ["leg:b1", "leg:b2", "--filter", "icmp and ip src 10.1.0.2", "-c", "2"];
+    let legs = capture(&lab, &legs, "legs.pcapng");
+    let drops = capture(&lab, &["--drops", "--filter", "udp port 9", "-c", "3"], "drops.pcapng");
+    // The neighbours are known by now, so that a worker sends it on.
+    hosts[0].ping(hosts[1].address());
+    lose(&hosts[0].namespace, &hosts[1]);
+    for capture in [all, legs, drops] {
+        let (code, said) = ended(capture);
+        assert_eq!(code, 0, "{said}");
+    }
+    let wanted = ["frame.interface_name", "frame.packet_flags_direction", "ip.ttl"];
+    let seen = |file: &str| {
+        let rows = fields(&lab.path(file), &wanted).into_iter();
+        rows.map(|row| row.replace("0x0000000", "").replace('\t', " ")).collect::<Vec<_>>()
+    };
+    assert_eq!(seen("all.pcapng"), ["h1 1 64", "leg:b1 2 64", "leg:b2 1 63", "h2 2 63"]);
+    assert_eq!(seen("legs.pcapng"), ["leg:b1 2 64", "leg:b2 1 63"]);
+    assert_eq!(seen("drops.pcapng"), ["leg:b1 2 1"; LOST as usize]);
+    let comments = fields(&lab.path("drops.pcapng"), &["frame.comment"]);
+    assert!(comments.iter().all(|why| why == "ttl: No hops were left."), "{comments:?}");
+    let (code, _, err) = lab.run("capture leg:b3");
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("there is no port `leg:b3`; did you mean `leg:b"), "{err}");
+    lab.end("lab", running);
 }

@@ -105,6 +105,7 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/routing.rs", "Routing::take"),
     ("switch/src/routing.rs", "Routing::place"),
     ("switch/src/routing.rs", "Routing::decide"),
+    ("switch/src/routing.rs", "Routing::made"),
     ("switch/src/routing.rs", "packet"),
     ("switch/src/routing.rs", "meta"),
     ("switch/src/routing.rs", "Made::address"),

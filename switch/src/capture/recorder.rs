@@ -7,21 +7,26 @@
 //! What became of a frame on its way in, the bridge has said. What became of it on its way out, a
 //! port tells as counts of a whole call: so the port's counters, which this worker alone writes,
 //! are read before and after. All or none is certain; of some, it is not known which.
+//!
+//! What leaves by a leg is routed in place: it is copied before, and written down when it is known
+//! what has become of it.
 
 use std::{array, time::Instant};
 
 use crate::{
     bridge::Ingress,
-    egress::Egress,
-    frame::{BATCH_MAX, Batch, Frame, Selection, bits},
+    egress::{Egress, Outlet},
+    frame::{BATCH_MAX, Batch, Frame, Selection, WIRE_MAX, bits},
     offload::VNET_HEADER_LEN,
     port::{PORTS_MAX, PortId, Tx},
+    routing::REASONS_MAX,
     stats::{Counter, Reason},
 };
 
 use super::{Wants, filter::Filter, ring::Writer};
 
 /// Who looks on while a worker moves a batch.
+#[cfg_attr(not(feature = "router"), expect(dead_code, reason = "only legs are routed by"))]
 pub(crate) trait Witness {
     /// Frames came in by a port.
     #[inline]
@@ -34,6 +39,18 @@ pub(crate) trait Witness {
     /// All of them are sorted, and will be sent now.
     #[inline]
     fn leaves<T: Tx>(&mut self, _: Ingress, _: Selection<'_>, _: &Egress<T>) {}
+
+    /// A frame that left by a leg is asked about of the router, which may edit it.
+    #[inline]
+    fn routes(&mut self, _leg: PortId, _frame: Frame<'_>) {}
+
+    /// The router has taken it: it goes on, or ended for the reason with this number.
+    #[inline]
+    fn routed(&mut self, _leg: PortId, _index: usize, _ended: Option<u8>) {}
+
+    /// These go to the router's slow path now.
+    #[inline]
+    fn offers<T: Tx>(&mut self, _leg: PortId, _: Selection<'_>, _: &Egress<T>) {}
 
     /// They were sent.
     #[inline]
@@ -64,6 +81,8 @@ pub struct Recorder {
 /// nanoseconds since the origin, 64
 /// octets of the frame as it was, 32 | interface, 12 | outbound, 1 | dropped, 7 | of, 7 | reason, 5
 /// ```
+///
+/// Where the router has dropped it, `dropped` is [`BY_ROUTER`] and `of` the number of the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) nanos: u64,
@@ -71,33 +90,53 @@ pub(super) struct Entry {
     pub(super) interface: u16,
     pub(super) outbound: bool,
     /// Why it was dropped, if it was.
-    pub(super) reason: Option<Counter>,
+    pub(super) reason: Option<Why>,
     /// So many of so many that went the same way were dropped. The same number: this one was.
     pub(super) dropped: u8,
     pub(super) of: u8,
 }
 
-const _: () = assert!(PORTS_MAX <= 1 << 12 && BATCH_MAX < 1 << 7);
+/// Who has dropped a frame, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The bridge, or the port by which it was to leave.
+    Switch(Counter),
+    /// The router: the number of the reason.
+    Router(u8),
+}
+
+/// In the place of a number of frames that were dropped: more than there can be.
+const BY_ROUTER: u8 = 0x7f;
+
+const _: () = assert!(PORTS_MAX <= 1 << 12 && BATCH_MAX < BY_ROUTER as usize);
+const _: () = assert!(REASONS_MAX < 1 << 7);
 const _: () = assert!(Counter::ALL.len() < 1 << 5);
 
 impl Entry {
     fn emit(self) -> [u64; 2] {
-        let reason = self.reason.map_or(0, |counter| counter as u64 + 1);
-        let counts = u64::from(self.of) << 5 | u64::from(self.dropped) << 12;
+        let (reason, dropped, of) = match self.reason {
+            None => (0, self.dropped, self.of),
+            Some(Why::Switch(counter)) => (counter as u64 + 1, self.dropped, self.of),
+            Some(Why::Router(number)) => (0, BY_ROUTER, number),
+        };
+        let counts = u64::from(of) << 5 | u64::from(dropped) << 12;
         let way = u64::from(self.outbound) << 19 | u64::from(self.interface) << 20;
         [self.nanos, u64::from(self.len) << 32 | way | counts | reason]
     }
 
     pub(super) fn parse([nanos, word]: [u64; 2]) -> Entry {
         let reason = (word as usize & 0x1f).checked_sub(1);
+        let reason = reason.and_then(|index| Counter::ALL.get(index).copied());
+        let (dropped, of) = ((word >> 12) as u8 & 0x7f, (word >> 5) as u8 & 0x7f);
+        let by_router = dropped == BY_ROUTER;
         Entry {
             nanos,
             len: (word >> 32) as u32,
             interface: (word >> 20) as u16 & 0xfff,
             outbound: word >> 19 & 1 != 0,
-            reason: reason.and_then(|index| Counter::ALL.get(index).copied()),
-            dropped: (word >> 12) as u8 & 0x7f,
-            of: (word >> 5) as u8 & 0x7f,
+            reason: if by_router { Some(Why::Router(of)) } else { reason.map(Why::Switch) },
+            dropped: if by_router { 1 } else { dropped },
+            of: if by_router { 1 } else { of },
         }
     }
 }
@@ -152,6 +191,8 @@ pub(crate) struct Recorders {
     reasons: [Option<Reason>; BATCH_MAX],
     /// How it is being sent.
     leaving: Vec<Leaving>,
+    /// A frame before it is routed; nothing: nobody wants to see it.
+    before: Vec<u8>,
 }
 
 /// The frames that leave by one port, and what its counters were before.
@@ -173,6 +214,7 @@ impl Recorders {
             all: vec![first],
             reasons: [None; BATCH_MAX],
             leaving: Vec::with_capacity(PORTS_MAX),
+            before: Vec::with_capacity(WIRE_MAX),
         }
     }
 
@@ -196,6 +238,19 @@ impl Recorders {
     /// The port has left: its number may soon be another's.
     pub(crate) fn forget(&mut self, port: PortId) {
         self.all.iter_mut().for_each(|recorder| recorder.interfaces[port.index()] = None);
+    }
+
+    fn is_wanted(&self, port: PortId) -> bool {
+        self.all.iter().any(|recorder| recorder.interface(port).is_some())
+    }
+
+    /// Notes what is about to leave by a port.
+    fn leave<T: Tx>(&mut self, port: PortId, frames: Selection<'_>, outlet: &Outlet<T>) {
+        if self.is_wanted(port) {
+            let (oversize, stats) = (outlet.oversize(frames), outlet.stats());
+            let drops = DROPS.map(|counter| stats.get(counter));
+            self.leaving.push(Leaving { port, mask: frames.mask, oversize, drops });
+        }
     }
 
     /// Shows some frames of a batch to all who want to know of this port.
@@ -222,14 +277,14 @@ impl Recorders {
 /// What became of a frame, as far as it is known.
 #[derive(Clone, Copy, Default)]
 struct Fate {
-    reason: Option<Counter>,
+    reason: Option<Why>,
     dropped: u8,
     of: u8,
 }
 
 impl Fate {
     fn dropped(reason: Counter) -> Fate {
-        Fate { reason: Some(reason), dropped: 1, of: 1 }
+        Fate { reason: Some(Why::Switch(reason)), dropped: 1, of: 1 }
     }
 }
 
@@ -254,16 +309,45 @@ impl Witness for Recorders {
         });
         self.leaving.clear();
         for (port, frames, outlet) in egress.leaving(ingress, batch) {
-            if self.all.iter().any(|recorder| recorder.interface(port).is_some()) {
-                let (oversize, stats) = (outlet.oversize(frames), outlet.stats());
-                let drops = DROPS.map(|counter| stats.get(counter));
-                self.leaving.push(Leaving { port, mask: frames.mask, oversize, drops });
-            }
+            self.leave(port, frames, outlet);
+        }
+    }
+
+    fn routes(&mut self, leg: PortId, frame: Frame<'_>) {
+        self.before.clear();
+        if self.is_wanted(leg) {
+            self.before.extend(&frame.wire()[..frame.wire().len().min(WIRE_MAX)]);
+        }
+    }
+
+    fn routed(&mut self, leg: PortId, index: usize, ended: Option<u8>) {
+        if self.before.is_empty() {
+            return;
+        }
+        let before = std::mem::take(&mut self.before);
+        let reason = ended.map(Why::Router);
+        for recorder in &mut self.all {
+            let Some(interface) = recorder.interface(leg) else { continue };
+            let nanos = self.now.saturating_duration_since(recorder.origin).as_nanos() as u64;
+            let (len, outbound) = (0, true);
+            let entry = Entry { nanos, len, interface, outbound, reason, dropped: 1, of: 1 };
+            // Meanwhile others had this number.
+            recorder.asked &= !(1 << index);
+            recorder.record(entry, index, Frame::from_wire(&before));
+        }
+        self.before = before;
+    }
+
+    fn offers<T: Tx>(&mut self, leg: PortId, frames: Selection<'_>, egress: &Egress<T>) {
+        self.all.iter_mut().for_each(|recorder| recorder.asked &= !frames.mask);
+        self.leaving.clear();
+        if let Some(outlet) = egress.outlet(leg) {
+            self.leave(leg, frames, outlet);
         }
     }
 
     fn left<T: Tx>(&mut self, batch: Batch<'_>, egress: &Egress<T>) {
-        let leaving = std::mem::take(&mut self.leaving);
+        let mut leaving = std::mem::take(&mut self.leaving);
         for Leaving { port, mask, oversize, drops } in &leaving {
             let Some(stats) = egress.stats(*port) else { continue };
             let counts: [u64; DROPS.len()] =
@@ -275,10 +359,11 @@ impl Witness for Recorders {
                 if oversize >> index & 1 != 0 {
                     Fate::dropped(Counter::TxOversize)
                 } else {
-                    Fate { reason: gravest, dropped, of }
+                    Fate { reason: gravest.map(Why::Switch), dropped, of }
                 }
             });
         }
+        leaving.clear();
         self.leaving = leaving;
         self.all.iter_mut().for_each(|recorder| recorder.ring.publish());
     }
@@ -295,7 +380,7 @@ mod tests {
             len: 66_000,
             interface: 4095,
             outbound: true,
-            reason: Counter::ALL.last().copied(),
+            reason: Counter::ALL.last().copied().map(Why::Switch),
             dropped: 63,
             of: 64,
         };
@@ -304,7 +389,12 @@ mod tests {
             assert_eq!(Entry::parse(entry.emit()), entry);
         }
         for counter in Counter::ALL {
-            let entry = Entry { reason: Some(*counter), ..entry };
+            let entry = Entry { reason: Some(Why::Switch(*counter)), ..entry };
+            assert_eq!(Entry::parse(entry.emit()), entry);
+        }
+        for number in 0..REASONS_MAX as u8 {
+            let reason = Some(Why::Router(number));
+            let entry = Entry { reason, dropped: 1, of: 1, ..entry };
             assert_eq!(Entry::parse(entry.emit()), entry);
         }
     }

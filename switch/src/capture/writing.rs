@@ -19,9 +19,10 @@ use pcap_file::{
 use crate::{
     frame::Frame,
     offload::{Offload, checksum},
+    routing,
 };
 
-use super::recorder::Entry;
+use super::recorder::{Entry, Why};
 
 /// Times in units of 10^-9 seconds (4.2, if_tsresol). The crate writes nanoseconds in any case:
 /// without this option every reader would take them for microseconds.
@@ -123,8 +124,10 @@ fn nanos(time: Duration) -> u64 {
 
 /// What became of a frame, if it was dropped, or may have been.
 fn fate(Entry { reason, dropped, of, .. }: Entry) -> Option<String> {
-    let reason = reason?;
-    let (name, about) = (reason.name(), reason.about());
+    let (name, about) = match reason? {
+        Why::Switch(counter) => (counter.name(), counter.about()),
+        Why::Router(number) => routing::reason(number)?,
+    };
     Some(if dropped == of {
         format!("{name}: {about}")
     } else {
@@ -205,7 +208,8 @@ mod tests {
     fn dropped_frame_says_why_and_of_which_it_is_not_certain() {
         let wire = [0; 72];
         let of = |reason, dropped, of| {
-            comments(&packet(Entry { reason: Some(reason), dropped, of, ..ENTRY }, &wire)).concat()
+            let reason = Some(Why::Switch(reason));
+            comments(&packet(Entry { reason, dropped, of, ..ENTRY }, &wire)).concat()
         };
         assert_eq!(
             of(Counter::TxFull, 3, 3),

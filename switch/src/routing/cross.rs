@@ -40,26 +40,39 @@ impl<T: Tx, W: Witness> Crossing<'_, T, W> {
         let (mut frames, mut octets) = (0, 0);
         for index in bits(packets) {
             let len = lent.frame(index).octets().len() as u64;
+            self.witness.routes(port, lent.frame(index));
             match routing.decide(leg, lent, index, self.now) {
                 Step::Up => {
                     up |= 1 << index;
                     continue;
                 }
-                Step::On(foot) => onward(&mut routing.onward, foot, index),
-                Step::Made(foot) => self.enter_made(foot, routing, lent.batch()),
+                Step::On(foot) => {
+                    self.witness.routed(port, index, None);
+                    onward(&mut routing.onward, foot, index);
+                }
+                Step::Made(foot, ended) => {
+                    self.witness.routed(port, index, ended.map(|reason| reason as u8));
+                    self.enter_made(foot, routing, lent.batch());
+                }
                 Step::Both(foot) => {
+                    self.witness.routed(port, index, None);
                     self.enter_made(foot, routing, lent.batch());
                     onward(&mut routing.onward, foot, index);
                 }
-                Step::Ended => {}
+                Step::Ended(reason) => self.witness.routed(port, index, Some(reason as u8)),
             }
             (frames, octets) = (frames + 1, octets + len);
         }
         self.go_on(routing, lent.batch());
         self.egress.took(port, frames, octets);
-        if up != 0 && self.egress.offer(port, Selection { batch: lent.batch(), mask: up }) {
-            self.lose(port);
+        let up = Selection { batch: lent.batch(), mask: up };
+        if up.mask != 0 {
+            self.witness.offers(port, up, self.egress);
+            if self.egress.offer(port, up) {
+                self.lose(port);
+            }
         }
+        self.witness.left(lent.batch(), self.egress);
     }
 
     /// What the router has made comes in. What came before leaves before.
@@ -128,6 +141,13 @@ fn onward(onward: &mut Vec<(Foot, u64)>, foot: Foot, index: usize) {
 mod tests {
     use std::sync::Arc;
 
+    use pcap_file::pcapng::{
+        Block, PcapNgReader,
+        blocks::{
+            enhanced_packet::EnhancedPacketOption,
+            interface_description::InterfaceDescriptionOption,
+        },
+    };
     use uswitch_router::{
         link::LinkAddress,
         neighbour::resolved::{Known, Resolved},
@@ -140,6 +160,7 @@ mod tests {
     use super::*;
     use crate::{
         bridge::{BridgeId, GroupForward, Ingress},
+        capture::{self, SNAPLEN_MAX, Wants},
         fdb::{Fdb, FdbConfig},
         frame::Mac,
         port::{
@@ -348,6 +369,73 @@ mod tests {
         lab.worker.know(1, nobody);
         lab.send(std::slice::from_ref(&frame));
         assert_eq!((lab.received(HOST[1]).len(), lab.received(LEG[0])), (0, vec![frame]));
+    }
+
+    /// What a capture of these ports shows: name, way, TTL and comment of each frame.
+    fn captured(lab: &mut Lab, wants: Wants, frames: &[Vec<u8>]) -> Vec<String> {
+        let (mut recording, mut capture, mut recorders) = capture::begin(1, wants, 1);
+        lab.worker.record(recorders.remove(0));
+        for (number, name) in ["h0", "leg:0", "h1", "leg:1"].into_iter().enumerate() {
+            if let Some(interface) = recording.interface(name) {
+                lab.worker.record_port(1, PortId::new(number), interface);
+            }
+        }
+        lab.send(frames);
+        let mut output = Vec::new();
+        capture.drain(&mut output, usize::MAX);
+        let mut reader = PcapNgReader::new(&*output).unwrap();
+        let mut names = Vec::new();
+        let mut shown = Vec::new();
+        while let Some(block) = reader.next_block() {
+            match block.unwrap() {
+                Block::InterfaceDescription(block) => {
+                    names.extend(block.options.iter().find_map(|option| match option {
+                        InterfaceDescriptionOption::IfName(name) => Some(name.to_string()),
+                        _ => None,
+                    }));
+                }
+                Block::EnhancedPacket(packet) => {
+                    let told = packet.options.iter().map(|option| match option {
+                        EnhancedPacketOption::Flags(1) => "in".to_owned(),
+                        EnhancedPacketOption::Flags(_) => "out".to_owned(),
+                        EnhancedPacketOption::Comment(text) => {
+                            text.split(':').next().unwrap().to_owned()
+                        }
+                        _ => "?".to_owned(),
+                    });
+                    let told: Vec<_> = told.collect();
+                    let name = &names[packet.interface_id as usize];
+                    shown.push(format!("{name} {} {}", packet.data[14 + 8], told.join(" ")));
+                }
+                _ => {}
+            }
+        }
+        shown
+    }
+
+    #[test]
+    fn capture_sees_a_packet_before_and_after_and_what_ended_with_the_reason() {
+        let send = |to: [u8; 4], ttl| frame(LEGS[0], HOSTS[0], &packet(to, ttl, 1, 8));
+        let frames = [send([10, 1, 0, 2], 64), send([10, 1, 0, 2], 1), send([10, 1, 0, 9], 33)];
+        let wants = Wants { snaplen: SNAPLEN_MAX, ..Wants::default() };
+        let shown = captured(&mut lab([1500; 2]), wants.clone(), &frames);
+        let of = |port: &str| {
+            let rows = shown.iter().filter_map(|row| row.strip_prefix(port));
+            rows.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(of("h0 "), ["64 in", "1 in", "33 in", "64 out"]);
+        // It comes back as an error; the last goes to the slow path.
+        assert_eq!(of("leg:0 "), ["64 out", "1 out ttl", "64 in", "33 out"]);
+        assert_eq!(
+            (of("leg:1 "), of("h1 ")),
+            (vec!["63 in".to_owned()], vec!["63 out".to_owned()])
+        );
+        assert_eq!(shown.len(), 10, "{shown:?}");
+
+        let drops = Wants { drops: true, ..wants.clone() };
+        assert_eq!(captured(&mut lab([1500; 2]), drops, &frames), ["leg:0 1 out ttl"]);
+        let leg = Wants { ports: vec!["leg:1".to_owned()], ..wants };
+        assert_eq!(captured(&mut lab([1500; 2]), leg, &frames), ["leg:1 63 in"]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Legs {
         };
         let onward = match routing.step(verdict, &mut lent, 0) {
             Step::On(foot) => vec![(foot.ingress.port, lent.frame(0).wire().to_vec())],
-            Step::Made(foot) => {
+            Step::Made(foot, _) => {
                 let made = routing.made.all().frames();
                 made.map(|frame| (foot.ingress.port, frame.wire().to_vec())).collect()
             }
@@ -68,7 +68,7 @@ impl Legs {
                 let all = made.chain([lent.frame(0)]);
                 all.map(|frame| (foot.ingress.port, frame.wire().to_vec())).collect()
             }
-            Step::Up | Step::Ended => Vec::new(),
+            Step::Up | Step::Ended(_) => Vec::new(),
         };
         let known = match verdict {
             Verdict::Resolve(hop) => self.state(hop),

@@ -9,6 +9,14 @@ use crate::{
     worker::{Lost, Moved},
 };
 
+/// Nor a reason for which it drops anything.
+pub(crate) const REASONS_MAX: usize = 0;
+
+/// None.
+pub(crate) fn reason(_: u8) -> Option<(&'static str, &'static str)> {
+    None
+}
+
 /// There is no such thing.
 pub(crate) enum Routing {}
 
