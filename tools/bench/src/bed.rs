@@ -1,9 +1,7 @@
 //! A test bed: a device with the tester's sockets at its ports.
 
 use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
@@ -16,6 +14,7 @@ use crate::{
     plan::FramePlan,
     receiver::Receiver,
     sender::Sender,
+    stop::Stop,
     trial::Trial,
 };
 
@@ -70,7 +69,7 @@ impl<'a> Bed<'a> {
     /// # Errors
     ///
     /// A link is down or gone, or what the system said.
-    pub fn teach(&mut self, patience: Duration, stop: &AtomicBool) -> io::Result<bool> {
+    pub fn teach(&mut self, patience: Duration, stop: &Stop) -> io::Result<bool> {
         // Stations speak at both ends of a stream, or frames to them are flooded.
         let back = self.plans.iter().map(|plan| {
             let (from, to) = (plan.to, plan.from);
@@ -83,7 +82,7 @@ impl<'a> Bed<'a> {
         let mut heard = vec![0; self.device.ports.len()];
         let begin = Instant::now();
         self.receiver.begin()?;
-        while begin.elapsed() < patience && !stop.load(Ordering::Relaxed) {
+        while begin.elapsed() < patience && !stop.is_given() {
             sender.teach()?;
             let asked = Instant::now();
             while asked.elapsed() < TEACH_INTERVAL {
@@ -105,19 +104,19 @@ impl<'a> Bed<'a> {
     /// # Errors
     ///
     /// A link does not take a frame, is down or gone, or what the system said.
-    pub fn trial(&mut self, load: &Load, stop: &AtomicBool) -> io::Result<Trial> {
+    pub fn trial(&mut self, load: &Load, stop: &Stop) -> io::Result<Trial> {
         let (plans, outlets, receiver) = (&self.plans, &self.outlets, &mut self.receiver);
         receiver.begin()?;
         let (cpu, cpu_machine) = (self.device.cpu(), cpu::of_machine()?);
         let frames = load.pace.frames.div_ceil(plans.len() as u64);
-        let done = AtomicBool::new(false);
+        let done = Stop::default();
         let clock = Clock::start();
         let (sent, received) = thread::scope(|scope| {
             let counting =
                 scope.spawn(|| receiver.receive(plans, frames, &clock, load.quiet, &done));
             let streams = plans.iter().map(|plan| (plan, &outlets[usize::from(plan.from)]));
             let sent = Sender::new(streams).send(load.pace, &clock, load.until, stop);
-            done.store(true, Ordering::Release);
+            done.give();
             (sent, counting.join().expect("a receiver does not panic"))
         });
         Ok(Trial {

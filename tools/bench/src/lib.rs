@@ -27,6 +27,7 @@ pub mod rfc2544;
 pub mod search;
 pub mod sender;
 pub mod statistics;
+pub mod stop;
 pub mod tally;
 pub mod throughput;
 pub mod trial;

@@ -4,9 +4,7 @@
 //! wake-up, and a tester must cost as little as it can. Each frame's time is the kernel's.
 
 use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
@@ -15,6 +13,7 @@ use netlab::{Arrival, FrameRing, Namespace};
 use crate::{
     pace::Clock,
     plan::{Found, FramePlan, Purpose, head_of, look},
+    stop::Stop,
     tally::Tally,
 };
 
@@ -93,14 +92,14 @@ impl Receiver {
         frames: u64,
         clock: &Clock,
         quiet: Duration,
-        done: &AtomicBool,
+        done: &Stop,
     ) -> io::Result<Received> {
         let streams = plans.iter().map(|_| Tally::new(frames)).collect();
         let mut received = Received { streams, strayed: 0, damaged: 0, foreign: 0, dropped: 0 };
         let mut last = Instant::now();
         loop {
             // Before the look: what was sent before `done` was given is seen by one after it.
-            let over = done.load(Ordering::Acquire);
+            let over = done.is_given();
             let mut came = 0;
             for (port, ring) in self.rings.iter_mut().enumerate() {
                 came += ring.drain(|arrival| received.count(plans, port, &arrival, clock));

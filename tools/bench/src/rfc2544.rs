@@ -1,16 +1,13 @@
 //! The measurements of RFC 2544 beside throughput: latency, the curve of loss, bursts, recovery.
 //! Each begins with what was found of the throughput.
 
-use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use crate::{
     bed::{Bed, Load},
     pace::Pace,
     search::Search,
+    stop::Stop,
     throughput::Terms,
     trial::Trial,
 };
@@ -38,12 +35,12 @@ pub struct Point {
 /// # Errors
 ///
 /// A link is down or gone, or what the system said.
-pub fn loss_curve(bed: &mut Bed<'_>, terms: &Terms, stop: &AtomicBool) -> io::Result<Vec<Point>> {
+pub fn loss_curve(bed: &mut Bed<'_>, terms: &Terms, stop: &Stop) -> io::Result<Vec<Point>> {
     let (mut points, mut fastest, mut passed) = (Vec::new(), f64::INFINITY, 0);
     for tenths in (1..=10).rev() {
         let share = f64::from(tenths) / 10.0;
         let trial = bed.trial(&terms.load(fastest * share), stop)?;
-        if stop.load(Ordering::Relaxed) {
+        if stop.is_given() {
             break;
         }
         if tenths == 10 {
@@ -74,7 +71,7 @@ pub struct Burst {
 /// # Errors
 ///
 /// A link is down or gone, or what the system said.
-pub fn back_to_back(bed: &mut Bed<'_>, terms: &Terms, stop: &AtomicBool) -> io::Result<Burst> {
+pub fn back_to_back(bed: &mut Bed<'_>, terms: &Terms, stop: &Stop) -> io::Result<Burst> {
     let mut try_at = |frames: u64| {
         let pace = Pace::of(f64::INFINITY, frames);
         bed.trial(&Load { pace, until: terms.duration, quiet: terms.quiet }, stop)
@@ -86,7 +83,7 @@ pub fn back_to_back(bed: &mut Bed<'_>, terms: &Terms, stop: &AtomicBool) -> io::
         return Ok(Burst { frames: most, endless: true });
     }
     let mut search = Search::below(most as f64, terms.resolution);
-    while let (Some(frames), false) = (search.next_rate(), stop.load(Ordering::Relaxed)) {
+    while let (Some(frames), false) = (search.next_rate(), stop.is_given()) {
         let count = (frames as u64).max(1);
         let trial = try_at(count)?;
         // A single frame that is lost: there is no shorter burst.
@@ -120,7 +117,7 @@ pub fn recovery(
     bed: &mut Bed<'_>,
     throughput: f64,
     terms: &Terms,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> io::Result<Recovery> {
     let overload = throughput.max(1.0) * OVERLOAD;
     let pace = Pace::over(overload, terms.duration).then(overload / 2.0, terms.duration);

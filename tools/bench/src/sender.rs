@@ -3,7 +3,6 @@
 
 use std::{
     io::{self, IoSlice},
-    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -13,6 +12,7 @@ use netlab::{FrameOutlet, OUTLET_FRAMES_MAX, Sending};
 use crate::{
     pace::{Clock, Pace},
     plan::{Filler, FramePlan, Head, Purpose, SIGNATURE_LEN, Signature},
+    stop::Stop,
     tally::latencies,
 };
 
@@ -86,7 +86,7 @@ impl<'a> Sender<'a> {
         pace: Pace,
         clock: &Clock,
         until: Duration,
-        stop: &AtomicBool,
+        stop: &Stop,
     ) -> io::Result<Sent> {
         let mut sent = Sent {
             offered: 0,
@@ -98,7 +98,7 @@ impl<'a> Sender<'a> {
         };
         let (mut batch, until_ns) = (Vec::with_capacity(OUTLET_FRAMES_MAX), until.as_nanos());
         let (mut next, mut now) = (0, clock.now_ns());
-        while next < pace.frames && !stop.load(Ordering::Relaxed) && u128::from(now) < until_ns {
+        while next < pace.frames && !stop.is_given() && u128::from(now) < until_ns {
             let due = pace.due(now);
             if due <= next {
                 // Not for longer than until somebody may want to stop it.

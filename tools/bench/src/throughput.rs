@@ -1,16 +1,13 @@
 //! Throughput: the fastest rate at which a device loses no more than it may (RFC 2544 section
 //! 26.1).
 
-use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use crate::{
     bed::{Bed, Load},
     pace::Pace,
     search::Search,
+    stop::Stop,
     trial::Trial,
 };
 
@@ -63,7 +60,7 @@ impl Terms {
         &self,
         bed: &mut Bed<'_>,
         near: Option<f64>,
-        stop: &AtomicBool,
+        stop: &Stop,
         show: &mut dyn FnMut(&Trial),
     ) -> io::Result<Throughput> {
         let mut found = Throughput { rate: 0.0, trial: None, trials: 0, stopped: false };
@@ -92,7 +89,7 @@ impl Terms {
         search: &mut Search,
         found: &mut Throughput,
         bed: &mut Bed<'_>,
-        stop: &AtomicBool,
+        stop: &Stop,
         show: &mut dyn FnMut(&Trial),
     ) -> io::Result<()> {
         while let (Some(rate), false) = (search.next_rate(), found.stopped) {
@@ -112,12 +109,12 @@ impl Terms {
         rate: f64,
         found: &mut Throughput,
         bed: &mut Bed<'_>,
-        stop: &AtomicBool,
+        stop: &Stop,
         show: &mut dyn FnMut(&Trial),
     ) -> io::Result<Tried> {
         let mut trial = bed.trial(&self.load(rate), stop)?;
         for _ in 0..REPEATS {
-            if self.pass(&trial) || !trial.was_disturbed() || stop.load(Ordering::Relaxed) {
+            if self.pass(&trial) || !trial.was_disturbed() || stop.is_given() {
                 break;
             }
             // What came too late came as a burst, which the device was not asked to bear.
@@ -125,7 +122,7 @@ impl Terms {
             trial = bed.trial(&self.load(rate), stop)?;
         }
         found.trials += 1;
-        found.stopped = stop.load(Ordering::Relaxed);
+        found.stopped = stop.is_given();
         let (offered, received) = (trial.offered_rate(), trial.received_rate());
         let passes = self.pass(&trial) && !found.stopped;
         show(&trial);

@@ -1,13 +1,14 @@
 //! Devices that are measured side by side: started, taught the addresses, and each with what was
 //! found of it. One that fails is out, and the others go on.
 
-use std::{io, sync::atomic::AtomicBool, time::Duration};
+use std::{io, time::Duration};
 
 use netlab::Namespace;
 use uswitch_bench::{
     bed::Bed,
     device::{Device, Kind, StartError, Terms},
     plan::{FramePlan, Size},
+    stop::Stop,
 };
 
 use super::{cli::Streams, complain};
@@ -63,7 +64,7 @@ pub(crate) fn plans(streams: &Streams, size: Size) -> Vec<FramePlan> {
 /// # Errors
 ///
 /// What the system said of the tester's own sockets.
-pub(crate) fn teach(bed: &mut Bed<'_>, patience: Duration, stop: &AtomicBool) -> Option<String> {
+pub(crate) fn teach(bed: &mut Bed<'_>, patience: Duration, stop: &Stop) -> Option<String> {
     match bed.teach(patience, stop) {
         Ok(true) => None,
         Ok(false) if bed.device().died() => Some("its process has ended".into()),

@@ -1,10 +1,7 @@
 //! `uswitch-bench rfc2544`: all measurements of RFC 2544 section 26, size by size, the devices in
 //! turn.
 
-use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::io;
 
 use serde_json::json;
 use uswitch_bench::{
@@ -12,6 +9,7 @@ use uswitch_bench::{
     plan::Size,
     rfc2544::{LATENCY_SHARES, back_to_back, loss_curve, recovery},
     statistics::Sample,
+    stop::Stop,
     tally::latencies,
     trial::quantiles,
 };
@@ -36,7 +34,7 @@ pub(crate) fn run(options: &cli::Measure) -> io::Result<Ending> {
         throughput::tell(&found, options, size, &mut report)?;
         let mut rest = Rest { options, size, report: &mut report, stop: &stop };
         rest.measure(&mut beds, &mut found)?;
-        if stop.load(Ordering::Relaxed) {
+        if stop.is_given() {
             return Ok(Ending::Stopped);
         }
     }
@@ -48,7 +46,7 @@ struct Rest<'a> {
     options: &'a cli::Measure,
     size: Size,
     report: &'a mut Report,
-    stop: &'a AtomicBool,
+    stop: &'a Stop,
 }
 
 /// One of these measurements: a row of its table for each device.
@@ -71,7 +69,7 @@ impl<'a> Rest<'a> {
             let mut table = Table::new(heads);
             for (bed, found) in beds.iter_mut().zip(&mut *found) {
                 bar.set_message(format!("{} octets, {title}, {}", self.size, found.kind));
-                if found.fault.is_some() || self.stop.load(Ordering::Relaxed) {
+                if found.fault.is_some() || self.stop.is_given() {
                     continue;
                 }
                 match step(self, bed, found) {
@@ -96,7 +94,7 @@ impl<'a> Rest<'a> {
             let rate = found.rate() * share;
             let (mut all, mut disturbed) = (latencies(), 0);
             for _ in 0..self.options.search.rounds {
-                if rate < 1.0 || self.stop.load(Ordering::Relaxed) {
+                if rate < 1.0 || self.stop.is_given() {
                     break;
                 }
                 let trial = bed.trial(&terms.load(rate), self.stop)?;
@@ -157,7 +155,7 @@ impl<'a> Rest<'a> {
     fn burst(&mut self, bed: &mut Bed<'_>, found: &Found) -> io::Result<Vec<Vec<String>>> {
         let (terms, mut lengths, mut endless) = (self.options.search.terms(), Vec::new(), true);
         for _ in 0..self.options.search.rounds {
-            if !self.stop.load(Ordering::Relaxed) {
+            if !self.stop.is_given() {
                 let burst = back_to_back(bed, &terms, self.stop)?;
                 lengths.push(burst.frames as f64);
                 endless &= burst.endless;

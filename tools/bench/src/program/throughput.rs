@@ -1,9 +1,6 @@
 //! `uswitch-bench throughput`: devices side by side, in turn, round after round.
 
-use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::io;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -12,6 +9,7 @@ use uswitch_bench::{
     device::{Device, Kind},
     plan::Size,
     statistics::Sample,
+    stop::Stop,
     throughput::{Terms, Throughput},
     trial::Trial,
 };
@@ -61,7 +59,7 @@ pub(crate) fn run(options: &cli::Measure) -> io::Result<Ending> {
         let (mut beds, mut found) = open(&mut devices, options, size, &stop)?;
         measure(&mut beds, &mut found, options, size, &mut report, &stop)?;
         tell(&found, options, size, &mut report)?;
-        if stop.load(Ordering::Relaxed) {
+        if stop.is_given() {
             return Ok(Ending::Stopped);
         }
     }
@@ -79,7 +77,7 @@ pub(crate) fn open<'a>(
     devices: &'a mut [Device],
     options: &cli::Measure,
     size: Size,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> io::Result<(Vec<Bed<'a>>, Vec<Found>)> {
     let (mut beds, mut found) = (Vec::new(), Vec::new());
     for device in devices {
@@ -99,14 +97,14 @@ pub(crate) fn measure(
     options: &cli::Measure,
     size: Size,
     report: &mut Report,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> io::Result<()> {
     let terms = options.search.terms();
     let progress = progress(u64::from(options.search.rounds) * beds.len() as u64);
     for round in 1..=options.search.rounds {
         for (bed, found) in beds.iter_mut().zip(&mut *found) {
             progress.set_message(format!("{size} octets, round {round}, {}", found.kind));
-            if found.fault.is_none() && !stop.load(Ordering::Relaxed) {
+            if found.fault.is_none() && !stop.is_given() {
                 one(bed, found, &terms, (size, round), report, stop)?;
             }
             progress.inc(1);
@@ -123,7 +121,7 @@ fn one(
     terms: &Terms,
     (size, round): (Size, u32),
     report: &mut Report,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> io::Result<()> {
     let near = found.rounds.last().map(|last| last.rate);
     let (mut written, kind) = (Ok(()), found.kind.name());

@@ -1,6 +1,6 @@
 //! `uswitch-bench trial`: so many frames at one rate, and what became of them.
 
-use std::{io, sync::atomic::Ordering, time::Duration};
+use std::{io, time::Duration};
 
 use serde_json::{Value, json};
 use uswitch_bench::{
@@ -28,7 +28,7 @@ pub(crate) fn run(options: &cli::Trial) -> io::Result<Ending> {
     let kind = options.device;
     let mut bed = Bed::open(&mut devices[0], contenders::plans(&options.streams, options.size))?;
     let fault = contenders::teach(&mut bed, options.start.patience, &stop);
-    if stop.load(Ordering::Relaxed) {
+    if stop.is_given() {
         return Ok(Ending::Stopped);
     }
     if let Some(fault) = fault {
@@ -42,7 +42,7 @@ pub(crate) fn run(options: &cli::Trial) -> io::Result<Ending> {
     let trial = bed.trial(&Load { pace, until, quiet: QUIET }, &stop)?;
     report.line(&line(kind.name(), options.size, &trial))?;
     report.text(&text(kind.name(), options.size, &trial))?;
-    Ok(if stop.load(Ordering::Relaxed) { Ending::Stopped } else { Ending::Done })
+    Ok(if stop.is_given() { Ending::Stopped } else { Ending::Done })
 }
 
 /// A trial as a line for programs.
