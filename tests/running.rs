@@ -69,6 +69,11 @@ impl Program {
         Program { running, said }
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.running.0.id()
+    }
+
     /// Sends it a signal, named as `kill` names it.
     pub fn signal(&self, name: &str) {
         self.running.signal(name);

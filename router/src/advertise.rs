@@ -99,17 +99,22 @@ impl Advertiser {
             return true;
         }
         let delay = self.draw(0, ANSWER_DELAY_MAX);
-        let rest = self.sent.map_or(0, |sent| PAUSE.saturating_sub(since(sent, now)));
-        let answer = after(now, rest + delay);
+        let rest = self.sent.map_or(0, |sent| PAUSE.saturating_sub(sent.until(now)));
+        let answer = now.after(rest + delay);
         // What is due before then answers, too.
-        if self.due.is_some_and(|due| since(answer, due) > 0) {
+        if self.due.is_some_and(|due| answer.until(due) > 0) {
             self.due = Some(answer);
             self.asked = true;
         }
         true
     }
 
-    /// Sends what is due. To be called each tick.
+    /// When something is due; `None`: not before it is asked for.
+    pub fn next(&self, now: Tick) -> Option<Tick> {
+        (!self.ceased).then(|| self.due.unwrap_or(now))
+    }
+
+    /// Sends what is due: to be called at the tick of [`Advertiser::next`], or more often.
     pub fn tick(&mut self, now: Tick, post: &mut impl Post) {
         if self.ceased || self.due.is_some_and(|due| !is_over(due, now)) {
             return;
@@ -120,7 +125,7 @@ impl Advertiser {
         let interval = self.draw(min, max);
         let initial = self.count < INITIAL_COUNT;
         let interval = if initial { interval.min(INITIAL_INTERVAL_MAX) } else { interval };
-        (self.sent, self.due, self.asked) = (Some(now), Some(after(now, interval)), false);
+        (self.sent, self.due, self.asked) = (Some(now), Some(now.after(interval)), false);
     }
 
     /// Says that this is no default router any more (section 6.2.5); nothing is sent after that.
@@ -140,16 +145,6 @@ impl Advertiser {
         let spread = u64::from(max - min) + 1;
         min + ((bits ^ bits >> 31) % spread) as u32
     }
-}
-
-fn after(now: Tick, ticks: u32) -> Tick {
-    Tick(now.0.wrapping_add(ticks))
-}
-
-/// Ticks from a moment to a later one; 0 if that is not later.
-fn since(then: Tick, now: Tick) -> u32 {
-    let ticks = now.0.wrapping_sub(then.0);
-    if ticks <= u32::MAX / 2 { ticks } else { 0 }
 }
 
 fn is_over(due: Tick, now: Tick) -> bool {

@@ -8,6 +8,18 @@ pub struct Tick(pub u32);
 impl Tick {
     /// Milliseconds in one tick.
     pub const MILLIS: u64 = 100;
+
+    /// So many ticks later.
+    pub fn after(self, ticks: u32) -> Tick {
+        Tick(self.0.wrapping_add(ticks))
+    }
+
+    /// Ticks until a later moment; 0 if it is not later. More than half of all ticks away is
+    /// before.
+    pub fn until(self, later: Tick) -> u32 {
+        let ticks = later.0.wrapping_sub(self.0);
+        if ticks <= u32::MAX / 2 { ticks } else { 0 }
+    }
 }
 
 /// What a bucket is to be.
@@ -86,6 +98,17 @@ mod tests {
         assert_eq!(taken(&mut bucket, 1), 2);
         assert_eq!(taken(&mut bucket, 0), 0);
         assert_eq!(taken(&mut bucket, 2), 1);
+    }
+
+    #[test]
+    fn what_is_later_is_so_many_ticks_away_and_what_is_not_is_none() {
+        let now = Tick(u32::MAX - 1);
+        assert_eq!(
+            [0, 1, 5, u32::MAX / 2].map(|ticks| now.until(now.after(ticks))),
+            [0, 1, 5, u32::MAX / 2]
+        );
+        assert_eq!(now.after(5), Tick(3));
+        assert_eq!([now.until(Tick(0)), Tick(0).until(now)], [2, 0]);
     }
 
     #[test]

@@ -380,7 +380,16 @@ impl Neighbours {
         }
     }
 
-    /// Timers. To be called each tick. A call does bounded work; what it leaves the next one does.
+    /// When a timer ends, or has ended; `None`: nothing is due unless something is heard or wanted.
+    pub fn next(&self) -> Option<Tick> {
+        let due = self.legs.iter().filter_map(Leg::next).min()?;
+        let ticks = due.saturating_sub(self.shared.now).min(u64::from(u32::MAX / 2));
+        Some(self.shared.tick.after(ticks as u32))
+    }
+
+    /// Timers. To be called at the tick of [`Neighbours::next`], or more often, and before what is
+    /// shown or changed by persons, for whom it is then that tick. A call does bounded work; what
+    /// it leaves the next one does.
     pub fn tick(&mut self, now: Tick, post: &mut impl Post) {
         self.advance(now);
         let count = self.legs.len();

@@ -139,7 +139,13 @@ impl Own {
         fate.unwrap_or_else(Fate::Silent)
     }
 
-    /// Tells the senders of packets whose fragments did not come. Once a second is often enough.
+    /// When [`Own::tick`] has something to do, in milliseconds.
+    pub fn next(&self) -> Option<u64> {
+        self.reassembly.next()
+    }
+
+    /// Tells the senders of packets whose fragments did not come. To be called at [`Own::next`],
+    /// or more often.
     pub fn tick(&mut self, now_millis: u64, out: &mut impl FnMut(&[u8])) {
         while let Some((leg, first)) = self.reassembly.expired(now_millis) {
             let Some(first) = first else { continue };

@@ -41,8 +41,6 @@ const HOP_LIMIT_LINK: u8 = 255;
 const DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
 /// That of a router solicitation (RFC 4861, section 4.1).
 const SOLICITATION: u8 = 133;
-/// Ticks after which it is looked for fragments that have waited too long.
-const OWN_TICKS: u32 = 10;
 
 /// How the slow path says something. Its caller supplies it.
 pub trait Wire {
@@ -330,7 +328,17 @@ impl Slow {
         }
     }
 
-    /// Timers. To be called each tick.
+    /// The tick with which the next timer ends: one behind this, of which [`Slow::tick`] has been
+    /// told. `None`: none ends unless something is heard, wanted or changed. So a caller may sleep.
+    pub fn next(&self, now: Tick) -> Option<Tick> {
+        let own = self.own.next().map(|millis| Tick(millis.div_ceil(Tick::MILLIS) as u32));
+        let advertisers = self.advertisers.iter().flatten().filter_map(|one| one.next(now));
+        let all = advertisers.chain(self.neighbours.next()).chain(own);
+        all.map(|due| now.until(due).max(1)).min().map(|ticks| now.after(ticks))
+    }
+
+    /// Timers. To be called at the tick of [`Slow::next`], or more often, and before neighbours are
+    /// shown or changed: they have no other clock.
     pub fn tick(&mut self, now: Tick, wire: &mut impl Wire) {
         let (failed, counts) = (&mut self.failed, &mut self.counts);
         let mut saying = Saying { wire, failed, counts };
@@ -347,11 +355,9 @@ impl Slow {
                 advertiser.tick(now, &mut saying);
             }
         }
-        if now.0.is_multiple_of(OWN_TICKS) {
-            let mut said = Vec::new();
-            self.own.tick(millis(now), &mut |packet| said.push(packet.to_vec()));
-            self.say(LegId(0), &said, now, wire);
-        }
+        let mut said = Vec::new();
+        self.own.tick(millis(now), &mut |packet| said.push(packet.to_vec()));
+        self.say(LegId(0), &said, now, wire);
         self.tell_failed(now, wire);
     }
 
@@ -466,7 +472,7 @@ impl Emit for Made {
 mod tests {
     use super::*;
     use crate::{
-        forward::sample::{ipv4, ipv6},
+        forward::sample::{ipv4, ipv6, sealed},
         packet::{Ipv4, Ipv6, checksum_icmpv6},
         route::Leg,
     };
@@ -736,6 +742,53 @@ mod tests {
         lab.slow.cease(&mut lab.said);
         let last = lab.said.take(1, ethertype::IPV6);
         assert_eq!((last.len(), &last[0].2[46..48]), (1, &[0, 0][..]), "no lifetime");
+    }
+
+    #[test]
+    fn who_sleeps_until_the_next_timer_says_the_same_as_who_never_sleeps() {
+        let solicitation = || {
+            let mut question = ipv6("fe80::9", "ff02::2", 255, 58, &[133, 0, 0, 0, 0, 0, 0, 0]);
+            let packet = Ipv6::parse(&question).unwrap();
+            let check = checksum_icmpv6(packet.source, packet.destination, &question[40..]);
+            question[42..44].copy_from_slice(&check.to_be_bytes());
+            question
+        };
+        let fragment = || {
+            let mut part = ipv4("10.0.0.2", "10.0.0.1", 64, 17, &[1; 64]);
+            part[6] = 0x20;
+            sealed(part)
+        };
+        // What happens, and when.
+        let happens = |lab: &mut Lab| match lab.now {
+            110 => {
+                lab.slow.advertise(&[None, Some(AdvertiseConfig::every(60))], &mut lab.said);
+            }
+            130 => drop(lab.packet(0, &ipv4("10.0.0.2", "10.1.0.7", 64, 17, &[1; 30]))),
+            140 => drop(lab.packet(0, &fragment())),
+            141 => drop(lab.packet(0, &ipv4("10.0.0.2", "10.1.0.2", 64, 17, &[1; 30]))),
+            143 => drop(lab.hear(1, ethertype::ARP, &arp_reply(), 28)),
+            333 => drop(lab.packet(1, &solicitation())),
+            2000 => lab.slow.cease(&mut lab.said),
+            _ => {}
+        };
+        let run = |sleeps: bool| {
+            let (mut lab, mut last, mut heard, mut woken) = (lab(), Tick(100), Vec::new(), 0);
+            for now in 101..20_000 {
+                lab.now = now;
+                let due = lab.slow.next(last).is_some_and(|next| last.until(next) <= now - last.0);
+                if !sleeps || due {
+                    lab.slow.tick(Tick(now), &mut lab.said);
+                    (last, woken) = (Tick(now), woken + 1);
+                }
+                happens(&mut lab);
+                heard.extend(lab.said.0.drain(..).map(|said| (now, said)));
+            }
+            (heard, woken, lab.slow.next(last))
+        };
+        let ((all, ticks, _), (heard, woken, next)) = (run(false), run(true));
+        assert_eq!(heard, all);
+        assert!(all.len() > 10 && woken < 40, "{} and {woken} of {ticks}", all.len());
+        assert_eq!(next, None, "nobody is known and nothing is said any more");
     }
 
     #[test]

@@ -19,10 +19,10 @@ mod slow;
 pub(crate) use cross::Crossing;
 pub use foresee::Crossed;
 pub use legs::{LegConfig, Legs, RouteError};
+pub use slow::Used;
 
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
 use uswitch_router::{
     forward::{Arrival, Emit, Hop, Place, Router, Verdict},
     limit,
@@ -79,7 +79,7 @@ pub struct Routes {
     /// The neighbours that are known.
     pub neighbours: Arc<Resolved>,
     /// Where is told that one is stale and in use.
-    pub used: Sender<Hop>,
+    pub used: Used,
 }
 
 /// The router of one worker.
@@ -87,7 +87,7 @@ pub(crate) struct Routing {
     router: Router,
     generation: u64,
     feet: Arc<[Option<Foot>]>,
-    used: Sender<Hop>,
+    used: Used,
     /// The last of which it was told.
     told: Option<Hop>,
     /// By the number of a port, which leg it is.
@@ -277,7 +277,7 @@ impl Routing {
     /// A neighbour that has been silent for long is sent to: it shall be asked whether it is there.
     #[cold]
     fn tell_used(&mut self, hop: Hop) {
-        if self.told != Some(hop) && self.used.try_send(hop).is_ok() {
+        if self.told != Some(hop) && self.used.tell(hop) {
             self.told = Some(hop);
         }
     }

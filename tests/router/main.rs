@@ -6,6 +6,7 @@ mod beside;
 mod cases;
 mod chain;
 mod differential;
+mod idle;
 mod intended;
 mod iperf;
 mod lab;

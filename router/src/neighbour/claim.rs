@@ -65,6 +65,11 @@ impl Claim {
         self.own.address
     }
 
+    /// When something is to be done about it.
+    pub fn next(&self) -> Option<u64> {
+        self.deadline
+    }
+
     pub fn is_due(&self, now: u64) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now)
     }

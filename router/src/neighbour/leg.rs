@@ -367,6 +367,11 @@ impl Leg {
         post.event(event);
     }
 
+    /// When something is due.
+    pub fn next(&self) -> Option<u64> {
+        self.claims.iter().filter_map(Claim::next).chain(self.table.next()).min()
+    }
+
     /// Does what is due, so many things at the most. Returns how many.
     pub fn tick(&mut self, most: usize, shared: &mut Shared, post: &mut impl Post) -> usize {
         let mut done = 0;

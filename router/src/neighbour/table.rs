@@ -72,6 +72,11 @@ impl Table {
         Some(result)
     }
 
+    /// When the next timer ends.
+    pub fn next(&self) -> Option<u64> {
+        self.timers.first().map(|(deadline, _)| *deadline)
+    }
+
     /// One whose timer has ended, the longest ago first.
     pub fn due(&self, now: u64) -> Option<IpAddr> {
         self.timers.first().filter(|(deadline, _)| *deadline <= now).map(|(_, address)| *address)

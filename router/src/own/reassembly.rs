@@ -97,6 +97,12 @@ impl Reassembly {
         joined
     }
 
+    /// When a packet will have waited for too long, in milliseconds.
+    pub(super) fn next(&self) -> Option<u64> {
+        let oldest = self.legs.iter().filter_map(VecDeque::front);
+        oldest.map(|packet| packet.until).min()
+    }
+
     /// Takes out a packet that has waited for too long: its leg, and the first fragment if that
     /// has come.
     pub(super) fn expired(&mut self, now_millis: u64) -> Option<(usize, Option<Box<[u8]>>)> {

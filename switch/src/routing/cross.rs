@@ -141,6 +141,7 @@ fn onward(onward: &mut Vec<(Foot, u64)>, foot: Foot, index: usize) {
 mod tests {
     use std::sync::Arc;
 
+    use nix::sys::eventfd::EventFd;
     use pcap_file::pcapng::{
         Block, PcapNgReader,
         blocks::{
@@ -167,7 +168,7 @@ mod tests {
             Port,
             memory::{Memory, cable},
         },
-        routing::{Foot, Routes},
+        routing::{Foot, Routes, Used},
         stats::PortCounters,
         worker::Worker,
     };
@@ -220,7 +221,7 @@ mod tests {
             tables: Arc::new(Tables::build(legs, &[]).unwrap()),
             feet: [foot(0), foot(1)].into(),
             neighbours: Arc::new(near),
-            used: told,
+            used: Used::new(told, Arc::new(EventFd::new().unwrap())),
         };
         worker.route(routes.clone(), 9);
         Lab { worker, ends, counters, used, routes }

@@ -7,7 +7,7 @@ use std::{
     os::fd::AsFd,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -92,7 +92,25 @@ pub(super) struct SlowPath {
     bell: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
     pub(super) events: Receiver<Event>,
-    pub(super) used: Sender<Hop>,
+    pub(super) used: Used,
+}
+
+/// How workers tell the slow path that a neighbour is in use of which nothing was heard for long.
+#[derive(Clone)]
+pub struct Used {
+    hops: Sender<Hop>,
+    bell: Arc<EventFd>,
+}
+
+impl Used {
+    pub(super) fn new(hops: Sender<Hop>, bell: Arc<EventFd>) -> Used {
+        Used { hops, bell }
+    }
+
+    /// Tells it, and wakes the thread. `false`: too much waits there.
+    pub(super) fn tell(&self, hop: Hop) -> bool {
+        self.hops.try_send(hop).is_ok() && self.bell.write(1).is_ok()
+    }
 }
 
 impl SlowPath {
@@ -117,6 +135,7 @@ impl SlowPath {
         };
         let thread = thread::Builder::new().name("router".to_owned());
         let thread = thread.spawn(move || run.run(&teller))?;
+        let used = Used::new(used, bell.clone());
         Ok(SlowPath { orders, bell, thread: Some(thread), events, used })
     }
 
@@ -197,21 +216,22 @@ impl Run {
     fn run<P: Port>(&mut self, teller: &Teller<P>) {
         let mut last = self.now();
         loop {
-            let ready = self.wait();
+            let ready = self.wait(last);
+            // However long it slept: what follows is of now.
+            let now = self.now();
+            if now != last {
+                last = now;
+                self.slow.iter_mut().for_each(|slow| slow.tick(now, &mut self.ends));
+            }
             if self.obey().is_none() {
                 return;
             }
             for leg in ready {
                 self.hear(leg);
             }
-            let now = self.now();
             let Some(slow) = &mut self.slow else { continue };
             for hop in self.used.try_iter().filter(|hop| hop.leg.index() < self.ends.all.len()) {
                 slow.used(hop, now);
-            }
-            if now != last {
-                last = now;
-                slow.tick(now, &mut self.ends);
             }
             if let Some(neighbours) = slow.resolved() {
                 teller.know(self.generation, &neighbours);
@@ -220,14 +240,13 @@ impl Run {
     }
 
     fn now(&self) -> limit::Tick {
-        limit::Tick(Tick::from_duration(self.epoch.elapsed()).0)
+        tick(self.epoch.elapsed())
     }
 
-    /// Sleeps until a leg has something, an order came, or a tick is over.
-    fn wait(&self) -> Vec<usize> {
-        // Without legs nothing happens by itself.
-        let tick = EpollTimeout::from(Tick::MILLIS as u8);
-        let timeout = if self.slow.is_some() { tick } else { EpollTimeout::NONE };
+    /// Sleeps until a leg has something, an order came, or a timer ends behind the last tick.
+    fn wait(&self, last: limit::Tick) -> Vec<usize> {
+        let next = self.slow.as_ref().and_then(|slow| slow.next(last));
+        let timeout = timeout(next, self.epoch.elapsed());
         let mut events = [EpollEvent::empty(); READY_MAX];
         let count = self.epoll.wait(&mut events, timeout).unwrap_or(0);
         let legs = events[..count].iter().map(EpollEvent::data).filter(|data| *data != ORDERS);
@@ -327,6 +346,20 @@ impl Run {
     }
 }
 
+fn tick(elapsed: Duration) -> limit::Tick {
+    limit::Tick(Tick::from_duration(elapsed).0)
+}
+
+/// For how long to sleep until a tick begins, or for ever.
+fn timeout(next: Option<limit::Tick>, elapsed: Duration) -> EpollTimeout {
+    let Some(next) = next else { return EpollTimeout::NONE };
+    let ticks = u64::from(tick(elapsed).until(next));
+    // A millisecond that has begun counts as a whole one: never so early that nothing is due.
+    let begun = elapsed.as_millis() as u64 % Tick::MILLIS;
+    let millis = (ticks * Tick::MILLIS).saturating_sub(begun);
+    EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX)
+}
+
 /// Hands a frame to the slow path.
 fn hear_one(
     slow: &mut Slow,
@@ -415,4 +448,26 @@ impl Wire for Ends {
 fn seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sleep_ends_when_the_tick_has_begun_and_not_before() {
+        let sleep = |next: Option<u32>, elapsed_micros| {
+            let elapsed = Duration::from_micros(elapsed_micros);
+            i32::from(timeout(next.map(limit::Tick), elapsed))
+        };
+        assert_eq!(sleep(None, 1_234_567), -1);
+        // Tick 12 goes on until 1.3 s.
+        assert_eq!(sleep(Some(13), 1_200_000), 100);
+        assert_eq!(sleep(Some(13), 1_234_567), 66);
+        assert_eq!(sleep(Some(13), 1_299_999), 1);
+        assert_eq!(sleep(Some(20), 1_234_567), 766);
+        // It has come meanwhile.
+        assert_eq!([12, 5].map(|next| sleep(Some(next), 1_234_567)), [0, 0]);
+        assert_eq!(sleep(Some(u32::MAX / 2), 0), i32::MAX);
+    }
 }
