@@ -332,7 +332,12 @@ impl Slow {
     /// told. `None`: none ends unless something is heard, wanted or changed. So a caller may sleep.
     pub fn next(&self, now: Tick) -> Option<Tick> {
         let own = self.own.next().map(|millis| Tick(millis.div_ceil(Tick::MILLIS) as u32));
-        let advertisers = self.advertisers.iter().flatten().filter_map(|one| one.next(now));
+        let known = self.router.neighbours();
+        let advertisers = (0..).map(LegId).zip(&self.advertisers).filter_map(|(leg, one)| {
+            let (own, advertiser) = one.as_ref()?;
+            // One that may not speak yet has no timer that could end.
+            known.is_used(leg, (*own).into()).then(|| advertiser.next(now))?
+        });
         let all = advertisers.chain(self.neighbours.next()).chain(own);
         all.map(|due| now.until(due).max(1)).min().map(|ticks| now.after(ticks))
     }

@@ -38,15 +38,8 @@ impl Router {
             let known = is_host(source) || source.is_unspecified();
             return if known { Verdict::Local } else { Verdict::Drop(Reason::MartianSource) };
         }
-        // RFC 1812, section 5.3.7, and what it refers to, 4.2.2.11 and 4.2.3.1.
-        if !is_host(source) {
-            return Verdict::Drop(Reason::MartianSource);
-        }
-        if source == destination {
-            return Verdict::Drop(Reason::Land);
-        }
-        if self.tables.is_own_v4(source) {
-            return Verdict::Drop(Reason::OwnSource);
+        if let Some(reason) = self.impostor_v4(&packet) {
+            return Verdict::Drop(reason);
         }
         let option = match malicious(arrival.octets, &packet) {
             Ok(option) => option,
@@ -92,6 +85,18 @@ impl Router {
         match hop {
             Ok(hop) => self.cross(arrival, &header, hop, now, emit),
             Err(why) => self.refuse(arrival, &header, why, now, emit),
+        }
+    }
+
+    /// Why nobody can have sent it (RFC 1812, section 5.3.7, and what it refers to, 4.2.2.11 and
+    /// 4.2.3.1).
+    #[inline]
+    fn impostor_v4(&self, packet: &Ipv4) -> Option<Reason> {
+        match packet.source {
+            source if !is_host(source) => Some(Reason::MartianSource),
+            source if source == packet.destination => Some(Reason::Land),
+            source if self.tables.is_own_v4(source) => Some(Reason::OwnSource),
+            _ => None,
         }
     }
 

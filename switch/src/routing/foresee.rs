@@ -2,14 +2,13 @@
 //! more, on the control plane's thread, with the tables that all workers have at this moment. It
 //! is thrown away afterwards: nothing is sent, counted or taken from a limit.
 
-use crossbeam_channel::bounded;
 use uswitch_router::{
     forward::{Hop, Verdict},
     neighbour::State,
     route::LegId,
 };
 
-use super::{Legs, Routing, Step};
+use super::{Legs, Routing, Step, slow::Used};
 use crate::{
     frame::{Frame, Lent, Span},
     port::{Port, PortId, leg::is_for},
@@ -44,8 +43,7 @@ impl Legs {
         let leg = LegId(index as u16);
         let is_heard = is_for(frame, config.own());
         // Nobody listens: that a neighbour is stale is told by who really sends.
-        let (used, _) = bounded(1);
-        let routes = self.routes(handle, self.resolved()?, used);
+        let routes = self.routes(handle, self.resolved()?, Used::unheard().ok()?);
         let mut routing = Routing::new(routes, handle.flow_seed());
         let mut wire = frame.wire().to_vec();
         let mut span = [Span { start: 0, len: wire.len() as u32 }];

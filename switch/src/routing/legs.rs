@@ -3,7 +3,7 @@
 
 use std::{io, sync::Arc};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use uswitch_router::{
     advertise::AdvertiseConfig,
     forward::Hop,
@@ -18,7 +18,7 @@ use uswitch_router::{
 
 use super::{
     Foot, Routes,
-    slow::{End, SlowPath, Swap},
+    slow::{End, SlowPath, Swap, Used},
 };
 use crate::{
     bridge::Ingress,
@@ -171,7 +171,7 @@ impl Legs {
         &self,
         handle: &Handle<P>,
         neighbours: Arc<Resolved>,
-        used: Sender<Hop>,
+        used: Used,
     ) -> Routes {
         let foot = |(config, port): &Placed| {
             let ingress = Ingress { port: *port, bridge: config.port.bridge };

@@ -107,6 +107,11 @@ impl Used {
         Used { hops, bell }
     }
 
+    /// To whom nobody listens.
+    pub(super) fn unheard() -> io::Result<Used> {
+        Ok(Used::new(bounded(1).0, Arc::new(EventFd::new()?)))
+    }
+
     /// Tells it, and wakes the thread. `false`: too much waits there.
     pub(super) fn tell(&self, hop: Hop) -> bool {
         self.hops.try_send(hop).is_ok() && self.bell.write(1).is_ok()
