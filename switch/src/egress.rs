@@ -36,6 +36,8 @@ pub(crate) struct Egress<T> {
     touched: Vec<PortId>,
     /// The frames that leave by all ports of their bridge but one.
     flood: u64,
+    /// A leg whose frames of this turn go another way, those of a flood with them.
+    kept: Option<PortId>,
     /// The ports that wait in this turn, each with its mask, until their frames are finished.
     waiting: Vec<PortId>,
     /// Where frames are finished. Not touched as long as all ports take offloads.
@@ -51,6 +53,7 @@ impl<T: Tx> Egress<T> {
             bridges: Vec::new(),
             touched: Vec::with_capacity(BATCH_MAX),
             flood: 0,
+            kept: None,
             waiting: Vec::new(),
             arena: Arena::new(),
         }
@@ -147,10 +150,11 @@ impl<T: Tx> Egress<T> {
         batch: Batch<'_>,
         mut lost: impl FnMut(PortId),
     ) {
-        let flood = std::mem::take(&mut self.flood);
+        let (flood, kept) = (std::mem::take(&mut self.flood), self.kept.take());
         let flooded = self.bridges.get(ingress.bridge.index());
         let reached = flooded.filter(|_| flood != 0).unwrap_or(&self.touched);
-        for port in reached.iter().filter(|port| **port != ingress.port) {
+        let leaves = |port: &&PortId| **port != ingress.port && Some(**port) != kept;
+        for port in reached.iter().filter(leaves) {
             let outlet = self.ports[port.index()].as_mut().expect("a port that is attached");
             let mask = flood | std::mem::take(&mut outlet.mask);
             let frames = Selection { batch, mask };

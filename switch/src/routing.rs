@@ -106,7 +106,10 @@ pub(crate) struct Routing {
 struct Taken {
     leg: LegId,
     port: PortId,
+    /// Those that left by it alone.
     mask: u64,
+    /// Those that left by all ports of the bridge, which the slow path hears.
+    flood: u64,
 }
 
 /// What became of a frame that the router was asked about.
@@ -166,14 +169,15 @@ impl Routing {
         self.router.stats()
     }
 
-    /// Takes the frames that leave by legs alone out of what is to be sent. Whether there are any.
+    /// Takes the frames that leave by a leg out of what is to be sent, if some leave by it alone.
+    /// Whether there are any.
     #[inline]
     pub(crate) fn take<T: Tx>(&mut self, egress: &mut Egress<T>) -> bool {
         let Routing { legs, taken, .. } = self;
         taken.clear();
-        egress.take(|port, mask| {
+        egress.take(|port, mask, flood| {
             let Some(Some(leg)) = legs.get(port.index()) else { return false };
-            taken.push(Taken { leg: *leg, port, mask });
+            taken.push(Taken { leg: *leg, port, mask, flood });
             true
         });
         !taken.is_empty()

@@ -9,14 +9,15 @@ use crate::{
 use super::Egress;
 
 impl<T: Tx> Egress<T> {
-    /// Takes out of what is to be sent the frames that leave by one port alone, where `take` says
-    /// so.
+    /// Takes out of what is to be sent the frames that leave by a leg, where `take` says that a
+    /// port is one: it is told those that leave by it alone, and those that leave by all, which
+    /// must not overtake them. A bridge has one leg.
     #[inline]
-    pub(crate) fn take(&mut self, mut take: impl FnMut(PortId, u64) -> bool) {
+    pub(crate) fn take(&mut self, mut take: impl FnMut(PortId, u64, u64) -> bool) {
         for port in &self.touched {
             let outlet = self.ports[port.index()].as_mut().expect("a port that is attached");
-            if take(*port, outlet.mask) {
-                outlet.mask = 0;
+            if self.kept.is_none() && take(*port, outlet.mask, self.flood) {
+                (outlet.mask, self.kept) = (0, Some(*port));
             }
         }
     }
