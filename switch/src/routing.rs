@@ -18,7 +18,7 @@ mod slow;
 
 pub(crate) use cross::Crossing;
 pub use foresee::Crossed;
-pub use legs::{LegConfig, Legs, RouteError};
+pub use legs::{LegConfig, Legs, Prepared, RouteError};
 pub use slow::Used;
 
 use std::sync::Arc;

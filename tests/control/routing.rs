@@ -205,6 +205,65 @@ fn reload_makes_routes_and_neighbours_those_of_the_file() {
     lab.end("lab", running);
 }
 
+/// Lets a program open so many files more, as their numbers are given out: the lowest first.
+fn leave_files(pid: u32, more: usize) {
+    let folder = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let taken: Vec<usize> =
+        folder.map(|fd| fd.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    let free = (0..).filter(|number| !taken.contains(number)).nth(more).unwrap();
+    let limit = format!("--nofile={free}:");
+    let pid = format!("--pid={pid}");
+    assert!(std::process::Command::new("prlimit").args([pid, limit]).status().unwrap().success());
+}
+
+#[test]
+fn leg_that_the_system_refuses_is_refused_with_all_that_came_with_it() {
+    let lab = Lab::new();
+    let file = lab.path("lab.toml").display().to_string();
+    let port = |name: &str| format!("[[port]]\nstream = \"{}\"\n", lab.path(name).display());
+    let leg = |name: &str, net| {
+        format!("[[leg]]\nbridge = \"{name}\"\naddress = [\"10.{net}.0.1/24\"]\n")
+    };
+    let before = [port("a"), leg("br", 0)].concat();
+    std::fs::write(&file, &before).unwrap();
+    let running = lab.start("lab", &[], &["-c", &file]);
+    let mut line = lab.line("lab");
+    let ran = lab.done("config");
+    // Without the first port, with another leg.
+    std::fs::write(&file, [port("b"), leg("br", 0), leg("lab", 1)].concat()).unwrap();
+    // One for the file; a leg is a pair of sockets.
+    leave_files(running.0.id(), 1);
+    let answer = line.ask(r#"{"v":1,"do":"reload"}"#);
+    leave_files(running.0.id(), 100);
+    let error = answer["error"].as_str().unwrap();
+    assert!(error.contains("leg:lab: Too many open files"), "{answer}");
+    assert_eq!(lab.done("config"), ran, "nothing has changed");
+    assert!(lab.done("leg show").lines().filter(|line| !line.starts_with(' ')).count() == 1);
+    let _a = lab.station("a");
+    lab.done("reload");
+    assert!(lab.done("leg show").contains("10.1.0.1/24"));
+    lab.end("lab", running);
+}
+
+#[test]
+fn names_of_bridges_come_and_go_more_often_than_there_are_numbers() {
+    let lab = Lab::new();
+    let running = lab.start("lab", &["a"], &[]);
+    let mut line = lab.line("lab");
+    let spec = lab.spec("b");
+    for number in 0..1100 {
+        let spec = format!("{spec},bridge=b{number}");
+        for request in [
+            format!(r#"{{"v":1,"do":"port.add","spec":"{spec}"}}"#),
+            r#"{"v":1,"do":"port.del","port":"b"}"#.to_owned(),
+        ] {
+            let answer = line.ask(&request);
+            assert!(answer["error"].is_null(), "{number}: {answer}");
+        }
+    }
+    lab.end("lab", running);
+}
+
 #[test]
 fn without_a_router_there_are_no_neighbours_and_no_routes() {
     let lab = Lab::new();

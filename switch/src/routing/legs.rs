@@ -68,6 +68,15 @@ pub enum RouteError {
 /// A leg and the port that it is.
 type Placed = (LegConfig, PortId);
 
+/// Legs and routes for which all that the system could refuse has been had: see [`Legs::prepare`].
+pub struct Prepared {
+    placed: Vec<Placed>,
+    ends: Vec<End>,
+    /// The legs that are new.
+    new: Vec<PortId>,
+    tables: Arc<Tables>,
+}
+
 /// The legs, and the slow path behind them.
 pub struct Legs {
     slow: SlowPath,
@@ -101,10 +110,44 @@ impl Legs {
         configs: Vec<LegConfig>,
         routes: &[Route],
     ) -> Result<(), RouteError> {
+        let prepared = self.prepare(handle, configs, routes)?;
+        self.go_on(handle, prepared)
+    }
+
+    /// Plugs in the legs that are new, all or none, and makes the tables. Nothing is routed by them
+    /// before [`Legs::go_on`]; if it is not to be, [`Legs::abandon`] takes them out again.
+    ///
+    /// # Errors
+    ///
+    /// Why not; then nothing has changed.
+    pub fn prepare<P: Port + From<LegPort>>(
+        &self,
+        handle: &mut Handle<P>,
+        configs: Vec<LegConfig>,
+        routes: &[Route],
+    ) -> Result<Prepared, RouteError> {
         let leg = |config: &LegConfig| Leg { addresses: config.link.own(), ..config.leg.clone() };
         let tables = Tables::build(configs.iter().map(leg).collect(), routes);
         let tables = Arc::new(tables.map_err(RouteError::Faults)?);
-        let (placed, ends) = self.place(handle, configs)?;
+        self.place(handle, configs, tables)
+    }
+
+    /// Takes out what was plugged in for nothing.
+    pub fn abandon<P: Port>(&self, handle: &mut Handle<P>, prepared: Prepared) {
+        prepared.new.into_iter().for_each(|port| drop(handle.remove(port)));
+    }
+
+    /// From now on there is what was prepared. Nothing has been prepared or applied since.
+    ///
+    /// # Errors
+    ///
+    /// That the slow path has died.
+    pub fn go_on<P: Port>(
+        &mut self,
+        handle: &mut Handle<P>,
+        prepared: Prepared,
+    ) -> Result<(), RouteError> {
+        let Prepared { placed, ends, tables, new: _ } = prepared;
         self.generation += 1;
         let links = placed.iter().map(|(config, _)| config.link.clone()).collect();
         let generation = self.generation;
@@ -128,7 +171,8 @@ impl Legs {
         &self,
         handle: &mut Handle<P>,
         configs: Vec<LegConfig>,
-    ) -> Result<(Vec<Placed>, Vec<End>), RouteError> {
+        tables: Arc<Tables>,
+    ) -> Result<Prepared, RouteError> {
         let (mut placed, mut ends, mut new) = (Vec::new(), Vec::new(), Vec::new());
         for config in configs {
             let before = self
@@ -157,7 +201,7 @@ impl Legs {
             placed.push((config, port));
             ends.push(end);
         }
-        Ok((placed, ends))
+        Ok(Prepared { placed, ends, new, tables })
     }
 
     /// Tells all workers.

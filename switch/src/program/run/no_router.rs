@@ -15,6 +15,9 @@ use crate::program::{control::Event as News, explain::Routed, report::router::Ro
 /// What enters a bridge, of which there is nothing.
 type Onward = Vec<(PortId, Vec<u8>)>;
 
+/// Legs that are open, of which there are none.
+pub(crate) struct Prepared;
+
 /// A neighbour, of which there is none.
 pub(crate) struct Neighbour {
     pub(in crate::program) leg: usize,
@@ -53,6 +56,26 @@ impl Router {
 
     pub(in crate::program) fn counts(&self, _: &Handle<AnyPort>) -> Vec<RouterRow> {
         Vec::new()
+    }
+
+    pub(in crate::program) fn prepare(
+        &mut self,
+        _: &Topology,
+        _: &mut Plugs,
+        _: &mut Handle<AnyPort>,
+    ) -> Result<Prepared, Vec<String>> {
+        Ok(Prepared)
+    }
+
+    pub(in crate::program) fn abandon(&self, _: &mut Handle<AnyPort>, _: Prepared) {}
+
+    pub(in crate::program) fn go_on(
+        &mut self,
+        _: &Topology,
+        _: &mut Handle<AnyPort>,
+        _: Prepared,
+    ) -> Result<(), Vec<String>> {
+        Ok(())
     }
 
     pub(in crate::program) fn neighbours(&self) -> Vec<Neighbour> {

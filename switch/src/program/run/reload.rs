@@ -6,10 +6,10 @@
 //! So a switch is what its file says whenever it was read, as after `ifreload -a` or `netplan
 //! apply`; each port that goes is told, and `uswitch diff FILE` tells it before.
 //!
-//! Refused whole is a file with a fault, a change that takes a restart, and a port that does not
-//! open. What can be opened beside the ports that go is opened first, so that a failure finds
-//! nothing changed yet; what needs a device of theirs is opened when they are gone, and if that
-//! fails they are put back. Settings come last: they cannot fail.
+//! Refused whole is a file with a fault, a change that takes a restart, and a port or a leg of the
+//! router that does not open. What can be opened beside the ports that go is opened first, so that
+//! a failure finds nothing changed yet; what needs a device of theirs is opened when they are gone,
+//! and if that fails they are put back. Settings and routes come last: they cannot fail.
 
 use std::path::Path;
 
@@ -138,11 +138,19 @@ impl Running<'_> {
         }
         let applied = Applied::of(&path.display().to_string(), &actions);
         let steps = Steps::of(actions);
-        self.apply(&steps).map_err(Refused::For)?;
+        // Nothing is under way that would have had a number from it.
+        self.plugs.forget_bridges(&self.handle, &self.topology.legs);
+        let Running { router, plugs, handle, .. } = self;
+        let routed = router.prepare(&new, plugs, handle).map_err(Refused::For)?;
+        if let Err(failures) = self.apply(&steps) {
+            self.router.abandon(&mut self.handle, routed);
+            return Err(Refused::For(failures));
+        }
         self.set(&steps.set, &new);
         self.say_statics(&steps);
-        // What could be wrong with it has been found in the file; what is left the system says.
-        for why in self.route(&new).err().unwrap_or_default() {
+        // What could be wrong with it has been found in the file, or been refused by the system.
+        let routed = self.router.go_on(&new, &mut self.handle, routed);
+        for why in routed.err().unwrap_or_default() {
             output::warn(why);
         }
         let workers = self.workers;

@@ -14,7 +14,7 @@ use uswitch::{
     frame::Mac,
     plug::Plugs,
     port::{any::AnyPort, tun::TUN_HOST},
-    routing::{LegConfig, Legs, RouteError},
+    routing::{LegConfig, Legs, Prepared, RouteError},
     switch::{Handle, PortConfig},
     topology::{AdvertiseSpec, LegSpec, NeighbourSpec, PortKind, Preference, Topology, router},
 };
@@ -88,8 +88,23 @@ impl Router {
         plugs: &mut Plugs,
         handle: &mut Handle<AnyPort>,
     ) -> Result<(), Vec<String>> {
+        let prepared = self.prepare(topology, plugs, handle)?;
+        self.go_on(topology, handle, prepared)
+    }
+
+    /// Has from the system all that this topology needs of it; nothing is routed by it yet.
+    ///
+    /// # Errors
+    ///
+    /// Sentences that say why not; then nothing has changed.
+    pub(in crate::program) fn prepare(
+        &mut self,
+        topology: &Topology,
+        plugs: &mut Plugs,
+        handle: &mut Handle<AnyPort>,
+    ) -> Result<Option<Prepared>, Vec<String>> {
         if topology.legs.is_empty() && self.legs.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let mut configs = Vec::new();
         let (legs, routes) = topology.legs_and_routes();
@@ -109,7 +124,34 @@ impl Router {
                 none.insert(started.map_err(failed)?)
             }
         };
-        legs.apply(handle, configs, &routes).map_err(|error| sentences(&error))?;
+        let prepared = legs.prepare(handle, configs, &routes);
+        prepared.map(Some).map_err(|error| sentences(&error))
+    }
+
+    /// What was prepared is not to be.
+    pub(in crate::program) fn abandon(
+        &self,
+        handle: &mut Handle<AnyPort>,
+        prepared: Option<Prepared>,
+    ) {
+        if let (Some(legs), Some(prepared)) = (&self.legs, prepared) {
+            legs.abandon(handle, prepared);
+        }
+    }
+
+    /// Goes on with what was prepared for this topology.
+    ///
+    /// # Errors
+    ///
+    /// Sentences about what is not as it should be.
+    pub(in crate::program) fn go_on(
+        &mut self,
+        topology: &Topology,
+        handle: &mut Handle<AnyPort>,
+        prepared: Option<Prepared>,
+    ) -> Result<(), Vec<String>> {
+        let (Some(legs), Some(prepared)) = (&mut self.legs, prepared) else { return Ok(()) };
+        legs.go_on(handle, prepared).map_err(|error| sentences(&error))?;
         let wrong = topology.neighbours.iter().filter_map(|said| {
             let leg = topology.legs.iter().position(|leg| leg.name == said.leg)?;
             let hop = Hop { leg: LegId(leg as u16), address: said.address };

@@ -178,6 +178,7 @@ impl Steered<'_> {
         if !faults.is_empty() {
             return Err(lines(&faults));
         }
+        self.plugs.forget_bridges(self.handle, &self.topology.legs);
         open::open_more(self.plugs, &topology.ports, switch.workers)
             .map_err(|failures| failures.join("\n"))?;
         match self.plugs.plug_in(self.handle) {
