@@ -57,10 +57,10 @@ test() {
     cargo test --workspace --quiet
 }
 
-# The forwarding database under every interleaving that loom finds.
+# What has atomics under every interleaving that loom finds: the forwarding database, rings.
 loom() {
     RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
-        cargo test -p uswitch --no-default-features --lib --release --quiet loom
+        cargo test -p uswitch --no-default-features --features vhost --lib --release --quiet loom
 }
 
 fuzz() {

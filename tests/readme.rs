@@ -119,6 +119,7 @@ impl Row<'_> {
     fn here(&self, text: &str) -> String {
         let folder = format!("{}/", self.folder.path().display());
         text.replace("/run/", &folder)
+            .replace("size=512M", "size=32M")
             .replace("=red", &format!("={}", self.name))
             .replace("netns add red", &format!("netns add {}", self.name))
     }

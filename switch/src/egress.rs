@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub use finish::Finish;
-#[cfg(feature = "router")]
+#[cfg(any(feature = "router", feature = "vhost"))]
 pub(crate) use finish::complete;
 pub(crate) use outlet::Outlet;
 

@@ -892,7 +892,7 @@ mod check {
         let slots = fdb.buckets.iter().flat_map(Bucket::slots);
         let words = slots.map(Slot::word).filter(|word| *word != 0);
         let (statics, words): (Vec<_>, Vec<_>) = words.partition(|word| is_static(*word));
-        let mut counts = HashMap::new();
+        let mut counts = HashMap::<_, usize>::new();
         let mut stations = HashSet::new();
         for (index, bucket) in fdb.buckets.iter().enumerate() {
             for slot in bucket.slots().filter(|slot| slot.word() != 0) {

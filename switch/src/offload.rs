@@ -26,13 +26,13 @@ pub const VNET_HEADER_LEN: usize = 10;
 /// VIRTIO_NET_HDR_F_NEEDS_CSUM: the checksum at `csum_start + csum_offset` is to be completed.
 pub(crate) const NEEDS_CSUM: u8 = 1;
 /// VIRTIO_NET_HDR_GSO_TCPV4: TCP segments of `gso_size` octets of payload each, over IPv4.
-const GSO_TCPV4: u8 = 1;
+pub(crate) const GSO_TCPV4: u8 = 1;
 /// VIRTIO_NET_HDR_GSO_TCPV6: the same over IPv6.
-const GSO_TCPV6: u8 = 4;
+pub(crate) const GSO_TCPV6: u8 = 4;
 /// VIRTIO_NET_HDR_GSO_UDP_L4: UDP datagrams of `gso_size` octets of payload each (USO).
-const GSO_UDP_L4: u8 = 5;
+pub(crate) const GSO_UDP_L4: u8 = 5;
 /// VIRTIO_NET_HDR_GSO_ECN: a flag beside the kind, for TCP with CWR set.
-const GSO_ECN: u8 = 0x80;
+pub(crate) const GSO_ECN: u8 = 0x80;
 /// Octets of a UDP header (RFC 768).
 const UDP_HEADER_LEN: usize = 8;
 /// Where in a TCP header the data offset stands, in its upper four bits (RFC 9293, 3.1).

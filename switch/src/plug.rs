@@ -273,8 +273,8 @@ impl Plugs {
         }
         for plug in self.plugs.values_mut() {
             let name = &plug.spec.name;
-            let told = plug.source.news().map(|what| Change::Told { name: name.clone(), what });
-            changes.extend(told);
+            let news = std::iter::from_fn(|| plug.source.news());
+            changes.extend(news.map(|what| Change::Told { name: name.clone(), what }));
         }
         while let Ok(arrival) = self.arrivals.try_recv() {
             match arrival {

@@ -40,6 +40,7 @@ pub use fields::{DEVICE_NAME_MAX, Setting};
 pub use kinds::{
     COMMON, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
     QUEUES_RANGE, Side, StreamSpec, TUN, TUN_REFUSED, TapSpec, TunSpec, UdpSpec, VdeSpec, VethSpec,
+    VhostSpec,
 };
 pub use legs::{LEG, LEG_MTU_DEFAULT, LegSpec, ReversePath, no_such_leg};
 pub use metrics::MetricsPlace;

@@ -51,6 +51,7 @@ pub type Exceptions = &'static [(&'static str, &'static str)];
 const UNSAFE: Exceptions = &[
     ("benches/tap/rings.rs", "a bare loop on memory shared with the kernel, to compare with"),
     ("switch/src/port/packet/ring.rs", "memory shared with the kernel, with a safe face"),
+    ("switch/src/port/vhost/memory.rs", "memory shared with a guest, with a safe face"),
     ("switch/src/sys.rs", "system calls and instructions, with a safe face"),
     ("switch/src/sys/process.rs", "the same for a second process"),
     ("tools/netlab/src/sys.rs", "system calls, with a safe face"),
@@ -67,6 +68,8 @@ const ATOMICS: Exceptions = &[
     ("switch/src/fdb/shares.rs", "counts that guard nothing else; loom checks them"),
     ("switch/src/port/packet/drops.rs", "sums that guard nothing else"),
     ("switch/src/port/packet/ring.rs", "the status words by which slots change hands"),
+    ("switch/src/port/vhost/memory.rs", "the words of a ring, which a guest writes too"),
+    ("switch/src/port/vhost/signals.rs", "who wakes whom at a ring; loom checks it"),
     ("switch/src/run.rs", "the bell by which a worker is told of commands"),
     ("switch/src/stats.rs", "counters with one writer each"),
     ("switch/src/program/demo.rs", "whether somebody wishes the end"),
@@ -253,6 +256,23 @@ pub const HOT: &[(&str, &str)] = &[
     ("switch/src/port/packet/ring.rs", "Ring::memory"),
     ("switch/src/port/packet/ring.rs", "Ring::release"),
     ("switch/src/port/packet/send.rs", "PacketTx::send"),
+    ("switch/src/port/vhost/guest.rs", "FromGuest::is_ready"),
+    ("switch/src/port/vhost/guest.rs", "FromGuest::take"),
+    ("switch/src/port/vhost.rs", "VhostRx::recv"),
+    ("switch/src/port/vhost.rs", "VhostTx::send"),
+    ("switch/src/port/vhost/guest.rs", "ToGuest::put"),
+    ("switch/src/port/vhost/guest.rs", "finish"),
+    ("switch/src/port/vhost/memory.rs", "Region::place"),
+    ("switch/src/port/vhost/memory.rs", "Memory::by_guest"),
+    ("switch/src/port/vhost/memory.rs", "Place::read"),
+    ("switch/src/port/vhost/memory.rs", "Place::write"),
+    ("switch/src/port/vhost/memory.rs", "Words::head"),
+    ("switch/src/port/vhost/memory.rs", "Words::put_used"),
+    ("switch/src/port/vhost/ring.rs", "Ring::take"),
+    ("switch/src/port/vhost/ring.rs", "Ring::put"),
+    ("switch/src/port/vhost/ring.rs", "Ring::publish"),
+    ("switch/src/port/vhost/ring.rs", "fill"),
+    ("switch/src/port/vhost/ring.rs", "chain"),
     ("switch/src/port/vde.rs", "Client::check"),
     ("switch/src/port/vde.rs", "VdeRx::recv"),
     ("switch/src/port/vde.rs", "VdeTx::send"),
@@ -313,6 +333,14 @@ const FORBIDDEN: &[&str] =
 /// Names of others, which we must use.
 const FOREIGN_NAMES: &[&str] =
     &["Context", "ContextKind", "ContextValue", "FmtContext", "SigHandler"];
+const FOREIGN_NAMES: &[&str] = &[
+    "BackendReqHandler",
+    "Context",
+    "ContextKind",
+    "ContextValue",
+    "SigHandler",
+    "VhostUserBackendReqHandlerMut",
+];
 
 fn fault(source: &Source, line: usize, what: &str) -> String {
     format!("{}:{line}: {what}", source.path)

@@ -23,11 +23,12 @@ use crate::{
         tap::{Tap, TapConfig, TapError},
         tun::{Tun, TunConfig},
         vde::{Vde, VdeConfig},
+        vhost::{Vhost, VhostConfig},
     },
     switch::PortConfig,
     topology::{
         DgramSpec, HostSpec, MacvlanSpec, PacketSpec, PcapSpec, PortKind, PortSpec, Side,
-        StreamSpec, TapSpec, TunSpec, UdpSpec, VdeSpec, VethSpec,
+        StreamSpec, TapSpec, TunSpec, UdpSpec, VdeSpec, VethSpec, VhostSpec,
     },
 };
 
@@ -64,6 +65,7 @@ pub(super) fn open(spec: &PortSpec, watched: &[Namespace]) -> Result<Outcome, St
         PortKind::Vde(vde) => opening.vde(vde),
         PortKind::Pcap(pcap) => opening.pcap(pcap),
         PortKind::Tun(tun) => opening.tun(tun),
+        PortKind::Vhost(vhost) => opening.vhost(vhost),
     }
 }
 
@@ -276,6 +278,12 @@ impl Opening<'_> {
         let vde = Vde::listen(&VdeConfig { mtu, ..VdeConfig::new(&vde.folder) });
         let vde = vde.map_err(|error| error.to_string())?;
         Ok(Outcome { origin: Origin::Vde(vde), ..NOTHING })
+    }
+
+    fn vhost(self, vhost: &VhostSpec) -> Result<Outcome, String> {
+        let (path, mtu) = (vhost.path.clone(), mtu_of(self.spec));
+        let port = Vhost::open(&VhostConfig { path, mtu }).map_err(|error| error.to_string())?;
+        Ok(once(self.opened(port, format!("listens for a virtual machine, MTU {mtu}"))))
     }
 
     fn pcap(self, pcap: &PcapSpec) -> Result<Outcome, String> {

@@ -75,6 +75,7 @@ mod kind {
     pub(super) const STREAM: u64 = 4;
     pub(super) const SOCKET: u64 = 5;
     pub(super) const TUN: u64 = 6;
+    pub(super) const VHOST: u64 = 7;
 }
 
 /// The switch's hold on its opener, which ends when this is dropped.

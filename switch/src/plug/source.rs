@@ -18,7 +18,7 @@ use super::{
     origin::{Origin, Watched},
 };
 use crate::{
-    port::{any::AnyPort, pcap::PcapStatus, stream::Listener, vde::Vde},
+    port::{any::AnyPort, pcap::PcapStatus, stream::Listener, vde::Vde, vhost::VhostStatus},
     topology::{PcapSpec, PortKind, PortSpec},
 };
 
@@ -35,6 +35,8 @@ pub(super) enum Source {
     Descriptor,
     /// Captures, which come to an end that is told.
     Pcap(PcapStatus, Playing),
+    /// A port that stays while virtual machines come and go.
+    Vhost(VhostStatus),
     /// A network device that may go and come back.
     Device {
         /// Its name, as long as nobody gives it another.
@@ -94,6 +96,7 @@ impl Source {
         Ok(match origin {
             Origin::Once => match port {
                 Some(AnyPort::Pcap(port)) => Source::Pcap(port.status(), Playing::of(spec)),
+                Some(AnyPort::Vhost(port)) => Source::Vhost(port.status()),
                 _ => Source::Descriptor,
             },
             Origin::Device { watch, watched, index } => Source::Device {
@@ -173,7 +176,7 @@ impl Source {
     /// For what a plug without a port waits.
     pub(super) fn waits_for(&self) -> &'static str {
         match self {
-            Source::Descriptor | Source::Pcap(..) => "nothing",
+            Source::Descriptor | Source::Pcap(..) | Source::Vhost(_) => "nothing",
             Source::Device { .. } => "its device",
             Source::Listener { .. } => "clients",
             Source::Connection { .. } => "somebody who listens there",
@@ -182,7 +185,7 @@ impl Source {
 
     /// Whether ports may still come.
     pub(super) fn may_bring(&self) -> bool {
-        !matches!(self, Source::Descriptor | Source::Pcap(..))
+        !matches!(self, Source::Descriptor | Source::Pcap(..) | Source::Vhost(_))
     }
 
     /// Whether a port that may still come has to be opened.
@@ -197,7 +200,11 @@ impl Source {
 
     /// What there is to tell of a port that stays.
     pub(super) fn news(&mut self) -> Option<String> {
-        let Source::Pcap(status, playing) = self else { return None };
+        let (status, playing) = match self {
+            Source::Pcap(status, playing) => (status, playing),
+            Source::Vhost(status) => return status.take_news(),
+            _ => return None,
+        };
         if let Some(warning) = status.take_warning() {
             return Some(warning);
         }
@@ -238,7 +245,7 @@ impl Source {
     /// A port has left: what brings it back.
     pub(super) fn left(&mut self) -> Option<Back> {
         match self {
-            Source::Descriptor | Source::Pcap(..) => None,
+            Source::Descriptor | Source::Pcap(..) | Source::Vhost(_) => None,
             Source::Device { index, .. } => {
                 *index = None;
                 Some(Back::Device)

@@ -7,7 +7,7 @@ use crate::{
     frame::{Arena, Lent, Selection},
     port::{
         KernelDrops, Port, Rx, Sent, Tx, leg::LegPort, macvtap::Macvtap, packet::Packet,
-        pcap::Pcap, socket::Socket, stream::Stream, tap::Tap, tun::Tun, vde::VdePort,
+        pcap::Pcap, socket::Socket, stream::Stream, tap::Tap, tun::Tun, vde::VdePort, vhost::Vhost,
     },
 };
 
@@ -128,6 +128,8 @@ kinds! {
     Vde(VdePort),
     /// A TUN.
     Tun(Tun),
+    /// A virtual machine's rings.
+    Vhost(Vhost),
     /// Captures.
     Pcap(Pcap),
     /// The foot of a router.

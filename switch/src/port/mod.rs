@@ -19,6 +19,11 @@ pub mod tap;
 pub mod tun;
 pub mod unix;
 pub mod vde;
+#[cfg(feature = "vhost")]
+pub mod vhost;
+#[cfg(not(feature = "vhost"))]
+#[path = "vhost/none.rs"]
+pub mod vhost;
 mod vnet;
 
 use std::{fmt, io, os::fd::BorrowedFd};

@@ -284,6 +284,11 @@ impl SocketError {
         SocketError { name: name.to_string(), fault }
     }
 
+    /// The system said no when this was done.
+    pub(super) fn system(path: &Path, what: &'static str, error: io::Error) -> SocketError {
+        SocketError::new(path.display(), Fault::System(what, error))
+    }
+
     /// Whether it may succeed later without anybody changing the request: the server is not
     /// there yet, or has no room at the moment.
     pub fn is_passing(&self) -> bool {

@@ -7,7 +7,7 @@ use netlab::Prefix;
 use super::{
     BRIDGE_DEFAULT, DgramSpec, HostSpec, KINDS, Kind, MacvlanSpec, PacketSpec, PcapSpec, PortKind,
     PortSpec, RouterConfig, Side, StreamSpec, TUN, TapSpec, Topology, TunSpec, UdpSpec, VdeSpec,
-    VethSpec,
+    VethSpec, VhostSpec,
 };
 use crate::{
     bridge::GroupForward,
@@ -138,6 +138,7 @@ impl PortKind {
             PortKind::Udp(UdpSpec { local, remote }) => {
                 ("udp", vec![local.to_string(), remote.to_string()])
             }
+            PortKind::Vhost(VhostSpec { path }) => ("vhost-user", vec![path.display().to_string()]),
             PortKind::Vde(VdeSpec { folder }) => ("vde", vec![folder.display().to_string()]),
             PortKind::Pcap(PcapSpec { input, output, speed }) => {
                 option(&mut options, "in", input.as_ref().map(|path| path.display()));
@@ -197,6 +198,7 @@ mod tests {
             "stream:/run/a.sock,name=b",
             "dgram:/run/a.sock,/run/b,,.sock",
             "udp:127.0.0.1:1,[::1]:2,netns=h1",
+            "vhost-user:/run/vm.sock",
             "vde:/run/vde.ctl",
             "pcap:in=a.pcap,out=b.pcap,speed=2.5x",
             "pcap:in=a.pcap,speed=1000",

@@ -2,18 +2,18 @@
 //! that turns the words and options of a spec into it. Help, manual page and `uswitch port kinds`
 //! are made from the same rows.
 
-use std::{
-    net::SocketAddr,
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 use netlab::{MacvlanMode, Prefix};
 
+mod path;
 mod tun;
+mod vhost;
 
 pub use tun::{TUN, TUN_REFUSED, TunSpec};
+pub use vhost::VhostSpec;
 
+use self::path::{parse_path, stem};
 use super::{
     fields::{Fields, Setting, check_device, parse_mac},
     number,
@@ -121,6 +121,7 @@ pub const KINDS: &[Kind] = &[
         options: &[],
         parse: vde,
     },
+    vhost::KIND,
     Kind {
         name: "pcap",
         words: &[],
@@ -202,13 +203,17 @@ pub enum PortKind {
     Pcap(PcapSpec),
     /// A TUN.
     Tun(TunSpec),
+    /// A virtual machine.
+    Vhost(VhostSpec),
 }
 
 impl PortKind {
     /// What a port of this kind is called, unless somebody gives it a name.
     pub fn name(&self) -> String {
         match self {
-            PortKind::Stream(StreamSpec { path, .. }) => stem(path),
+            PortKind::Stream(StreamSpec { path, .. }) | PortKind::Vhost(VhostSpec { path }) => {
+                stem(path)
+            }
             PortKind::Dgram(DgramSpec { local, .. }) => stem(local),
             PortKind::Udp(UdpSpec { local, .. }) => format!("udp-{}", local.port()),
             PortKind::Vde(VdeSpec { folder }) => stem(folder),
@@ -412,20 +417,6 @@ fn stream(fields: &mut Fields<'_>) -> Option<PortKind> {
     let path = fields.word(0, parse_path);
     let connect = fields.switch("connect").unwrap_or(false);
     Some(PortKind::Stream(StreamSpec { path: path?, connect }))
-}
-
-fn parse_path(text: &str) -> Result<PathBuf, String> {
-    match text {
-        "" => Err("the path is empty".to_owned()),
-        _ if text.contains('\0') => Err("the path has a zero octet in it".to_owned()),
-        _ => Ok(PathBuf::from(text)),
-    }
-}
-
-/// The last part of a path without what stands behind its dot: the name of its port.
-fn stem(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or(path.as_os_str());
-    stem.to_string_lossy().into_owned()
 }
 
 /// A pair of unix datagram sockets.

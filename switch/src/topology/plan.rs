@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     DgramSpec, LegSpec, MacvlanSpec, NeighbourSpec, PcapSpec, PortKind, PortSpec, RouteSpec,
-    RouterConfig, StaticEntry, StreamSpec, Topology, UdpSpec, VdeSpec, VethSpec,
+    RouterConfig, StaticEntry, StreamSpec, Topology, UdpSpec, VdeSpec, VethSpec, VhostSpec,
 };
 use crate::frame::Mac;
 
@@ -274,7 +274,9 @@ fn needs(spec: &PortSpec) -> Vec<(&str, String)> {
             let names = [Some(device), lower.as_ref()].into_iter().flatten();
             names.map(|name| (netns, name.clone())).collect()
         }
-        PortKind::Stream(StreamSpec { path, .. }) => file(path),
+        PortKind::Stream(StreamSpec { path, .. }) | PortKind::Vhost(VhostSpec { path }) => {
+            file(path)
+        }
         PortKind::Dgram(DgramSpec { local, .. }) => file(local),
         PortKind::Vde(VdeSpec { folder }) => file(folder),
         PortKind::Udp(UdpSpec { local, .. }) => vec![(netns, local.to_string())],

@@ -168,7 +168,7 @@ mod tests {
     use super::{
         super::kinds::{
             DgramSpec, HostSpec, MacvlanSpec, PacketSpec, PcapSpec, Side, StreamSpec, TapSpec,
-            UdpSpec, VdeSpec, VethSpec,
+            UdpSpec, VdeSpec, VethSpec, VhostSpec,
         },
         *,
     };
@@ -389,6 +389,7 @@ mod tests {
         arrives("dgram:/a,/b", PortKind::Dgram(dgram));
         let [local, remote] = ["[::1]:1", "[::2]:2"].map(|text| text.parse().unwrap());
         arrives("udp:[::1]:1,[::2]:2", PortKind::Udp(UdpSpec { local, remote }));
+        arrives("vhost-user:/a", PortKind::Vhost(VhostSpec { path: "/a".into() }));
         arrives("vde:/a", PortKind::Vde(VdeSpec { folder: "/a".into() }));
         let (input, output) = (Some("/a".into()), Some("/b".into()));
         let pcap = PcapSpec { input, output, speed: Speed::Original(0.5) };

@@ -19,6 +19,7 @@ use crate::{
         stream::{Listener, Stream},
         tap::{AskLinks, Tap},
         tun::Tun,
+        vhost::Vhost,
     },
     topology::{PortKind, PortSpec},
 };
@@ -89,6 +90,10 @@ pub(super) fn unpack_opened(
         }
         kind::SOCKET => Socket::unpack(parcel)?.into(),
         kind::TUN => Tun::unpack(parcel, ask.clone())?.into(),
+        kind::VHOST => {
+            let mtu = parcel.take_number()? as u32;
+            Vhost::given(parcel.take_fd()?, mtu)?.into()
+        }
         _ => return Err(wrong()),
     };
     Ok(Some(Opened { config: open::config_of(spec), port, done, warnings }))

@@ -76,6 +76,7 @@ pub(super) fn pack_opened(
         AnyPort::Stream(_) => kind::STREAM,
         AnyPort::Socket(_) => kind::SOCKET,
         AnyPort::Tun(_) => kind::TUN,
+        AnyPort::Vhost(_) => kind::VHOST,
         AnyPort::Vde(_) | AnyPort::Pcap(_) | AnyPort::Leg(_) => return Err(wrong()),
     };
     parcel.put_number(kind);
@@ -96,6 +97,12 @@ pub(super) fn pack_opened(
         }
         AnyPort::Socket(socket) => kept.bound = socket.pack(parcel),
         AnyPort::Tun(tun) => tun.pack(parcel)?,
+        AnyPort::Vhost(vhost) => {
+            parcel.put_number(open::mtu_of(&kept.spec).into());
+            let (socket, bound) = vhost.give();
+            parcel.put_fd(socket);
+            kept.bound = bound;
+        }
         AnyPort::Vde(_) | AnyPort::Pcap(_) | AnyPort::Leg(_) => {}
     }
     Ok(())

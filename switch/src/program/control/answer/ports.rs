@@ -303,6 +303,7 @@ pub(super) fn kind(kind: &PortKind) -> &'static str {
         PortKind::Dgram(_) => "dgram",
         PortKind::Udp(_) => "udp",
         PortKind::Vde(_) => "vde",
+        PortKind::Vhost(_) => "vhost-user",
         PortKind::Pcap(_) => "pcap",
         PortKind::Tun(_) => "tun",
     }
