@@ -9,3 +9,4 @@ mod mixed;
 mod sockets;
 mod station;
 mod taps;
+mod vhost;

@@ -65,24 +65,34 @@ impl Station {
     /// Starts a guest whose card is at the other end of this `-netdev`, less its `id`. It is of
     /// use when it has [booted](Station::booted).
     pub fn guest(namespace: &Namespace, number: u8, netdev: &str) -> Station {
-        Station::qemu(inside(namespace, QEMU), number, netdev)
+        Station::qemu(inside(namespace, QEMU), number, netdev, "")
+    }
+
+    /// Starts a guest whose memory the switch shares, by a socket at this path. These are the
+    /// README's words; without `vectors=0` QEMU 7.2 crashes under software emulation.
+    pub fn guest_on_vhost(namespace: &Namespace, number: u8, path: &str, card: &str) -> Station {
+        let mut qemu = inside(namespace, QEMU);
+        let memory = format!("memory-backend-memfd,id=mem,size={MEMORY},share=on");
+        qemu.args(["-object", &memory, "-machine", "memory-backend=mem"]);
+        qemu.args(["-chardev", &format!("socket,id=c0,path={path}")]);
+        Station::qemu(qemu, number, "vhost-user,chardev=c0", &format!(",vectors=0{card}"))
     }
 
     /// Starts a guest whose card is this macvtap. Its character device gets a node at `node`.
     pub fn guest_on_macvtap(namespace: &Namespace, number: u8, name: &str, node: &str) -> Station {
         let mut shell = inside(namespace, "unshare");
         shell.args(["--mount", "sh", "-c", OPEN_MACVTAP, "sh", name, node, QEMU]);
-        Station::qemu(shell, number, "tap,fd=3")
+        Station::qemu(shell, number, "tap,fd=3", "")
     }
 
-    fn qemu(mut qemu: Command, number: u8, netdev: &str) -> Station {
+    fn qemu(mut qemu: Command, number: u8, netdev: &str, card: &str) -> Station {
         // Nothing but a processor, a serial port and a card; `romfile=`: it boots from no network.
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
         qemu.args(["-accel", "tcg", "-cpu", "max", "-machine", "q35", "-m", MEMORY]);
         qemu.args(["-serial", "stdio", "-initrd", &initramfs()]).arg("-kernel").arg(kernel());
         qemu.args(["-append", &format!("{KERNEL_PARAMETERS} address={}/24", v4(number))]);
         qemu.args(["-netdev", &format!("{netdev},id=cable")]);
-        let card = format!("virtio-net-pci,netdev=cable,romfile=,mac={}", mac(number));
+        let card = format!("virtio-net-pci,netdev=cable,romfile=,mac={}{card}", mac(number));
         qemu.args(["-device", &card]);
         Station::start(format!("guest {number}"), number, qemu, None)
     }
