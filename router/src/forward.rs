@@ -24,7 +24,7 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     fragment::fragment,
     icmp::Error,
-    limit::{Bucket, Tick},
+    limit::Tick,
     neighbour::resolved::{Known, Resolved},
     packet::{Ipv4, Ipv6, PacketMeta, Upper, decrement_hop_limit, decrement_ttl},
     route::{Leg, LegId, ReversePath},
@@ -142,8 +142,6 @@ pub struct Router {
     neighbours: Arc<Resolved>,
     /// For the hash of flows: strangers must not choose their path.
     seed: u64,
-    /// For errors about packets that came in by each leg.
-    buckets: Vec<Bucket>,
     /// Of the last packet that the router itself sent.
     ident: u16,
     stats: Stats,
@@ -153,14 +151,12 @@ impl Router {
     /// A router with these tables, which knows where everybody is. Those of several workers have
     /// the same seed, so that a flow has one path whoever receives it.
     pub fn new(tables: Arc<Tables>, seed: u64) -> Router {
-        let buckets = buckets(&tables);
         let neighbours = Arc::new(Resolved::any());
-        Router { tables, neighbours, seed, buckets, ident: 0, stats: Stats::default() }
+        Router { tables, neighbours, seed, ident: 0, stats: Stats::default() }
     }
 
-    /// Goes on with other tables. Limits begin anew.
+    /// Goes on with other tables.
     pub fn swap(&mut self, tables: Arc<Tables>) {
-        self.buckets = buckets(&tables);
         self.tables = tables;
     }
 
@@ -313,10 +309,6 @@ impl Router {
                 _ => false,
             }
     }
-}
-
-fn buckets(tables: &Tables) -> Vec<Bucket> {
-    tables.legs().iter().map(|leg| Bucket::new(leg.errors)).collect()
 }
 
 /// Whether the first four octets of such a packet are two ports.
@@ -761,6 +753,9 @@ mod tests {
         assert_eq!([flood(&mut router, 0), flood(&mut router, 1)], [3, 10]);
         let stats = router.stats();
         assert_eq!((stats.icmp_sent, stats.icmp_limited), (13, 7));
+        // All that is left to another worker.
+        let mut another = Router::new(router.tables().clone(), 7);
+        assert_eq!([flood(&mut another, 0), flood(&mut another, 1)], [0, 10]);
         assert_eq!((stats.dropped(Reason::NoRoute), stats.packets()), (20, 20));
     }
 

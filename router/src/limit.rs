@@ -1,5 +1,11 @@
 //! How many ICMP errors may leave: a token bucket (RFC 1812, section 4.3.2.8; RFC 4443, section
 //! 2.4 f). Each leg has its own, so that who provokes errors on one leg keeps none from another.
+//!
+//! All workers and the slow path take from the same bucket: a limit is that of the router, however
+//! many threads it runs on. It is one atomic number, which is looked at when there is an error to
+//! be told and by no packet that goes on; an empty one is only read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A moment, in units of 100 ms since some start. It wraps after 13 years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,30 +46,38 @@ impl Default for Limit {
 }
 
 /// Tokens. It begins full.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Bucket {
     limit: Limit,
-    tokens: u32,
-    filled: Option<Tick>,
+    /// When it was filled last, in the upper half, and how many tokens there are. It guards nothing
+    /// else: no order among accesses is needed.
+    state: AtomicU64,
 }
 
 impl Bucket {
     /// A full one.
     pub fn new(limit: Limit) -> Bucket {
-        Bucket { limit, tokens: limit.burst, filled: None }
+        Bucket { limit, state: AtomicU64::new(u64::from(limit.burst)) }
     }
 
     /// Takes a token if there is one.
-    pub fn take(&mut self, now: Tick) -> bool {
-        let filled = *self.filled.get_or_insert(now);
-        let ticks = now.0.wrapping_sub(filled.0);
-        // More than half of all ticks away: it was filled later, by a clock read later.
-        if ticks <= u32::MAX / 2 {
+    pub fn take(&self, now: Tick) -> bool {
+        let mut taken = false;
+        let take = |state: u64| {
+            let (filled, tokens) = (Tick((state >> 32) as u32), state as u32);
+            // A full one is filled at any time. Else by how long it is: not at all, if somebody
+            // filled it whose clock was read later.
+            let (filled, ticks) =
+                if tokens == self.limit.burst { (now, 0) } else { (filled, filled.until(now)) };
             let new = ticks.saturating_mul(self.limit.per_tick);
-            self.tokens = self.tokens.saturating_add(new).min(self.limit.burst);
-            self.filled = Some(now);
-        }
-        self.tokens.checked_sub(1).inspect(|left| self.tokens = *left).is_some()
+            let tokens = tokens.saturating_add(new).min(self.limit.burst);
+            taken = tokens > 0;
+            let new = u64::from(filled.after(ticks).0) << 32 | u64::from(tokens.saturating_sub(1));
+            (new != state).then_some(new)
+        };
+        // Whoever fails to change it does so because another has.
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken
     }
 }
 
@@ -71,33 +85,45 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    fn taken(bucket: &mut Bucket, now: u32) -> usize {
+    fn taken(bucket: &Bucket, now: u32) -> usize {
         (0..1000).filter(|_| bucket.take(Tick(now))).count()
     }
 
     #[test]
     fn burst_leaves_at_once_and_then_so_many_a_tick() {
-        let mut bucket = Bucket::new(Limit { per_tick: 3, burst: 10 });
-        assert_eq!(taken(&mut bucket, 7), 10);
-        assert_eq!(taken(&mut bucket, 7), 0);
-        assert_eq!(taken(&mut bucket, 8), 3);
-        assert_eq!(taken(&mut bucket, 10), 6);
+        let bucket = Bucket::new(Limit { per_tick: 3, burst: 10 });
+        assert_eq!(taken(&bucket, 7), 10);
+        assert_eq!(taken(&bucket, 7), 0);
+        assert_eq!(taken(&bucket, 8), 3);
+        assert_eq!(taken(&bucket, 10), 6);
+    }
+
+    #[test]
+    fn many_take_no_more_than_one() {
+        let bucket = Bucket::new(Limit { per_tick: 7, burst: 500 });
+        let all = |now| {
+            std::thread::scope(|scope| {
+                let threads = [0; 4].map(|_| scope.spawn(|| taken(&bucket, now)));
+                threads.map(|thread| thread.join().unwrap()).iter().sum::<usize>()
+            })
+        };
+        assert_eq!([3, 4, 4, 14].map(all), [500, 7, 0, 70]);
     }
 
     #[test]
     fn long_silence_fills_it_and_no_more() {
-        let mut bucket = Bucket::new(Limit { per_tick: u32::MAX, burst: 10 });
-        assert_eq!(taken(&mut bucket, 0), 10);
-        assert_eq!(taken(&mut bucket, 1_000_000_000), 10);
+        let bucket = Bucket::new(Limit { per_tick: u32::MAX, burst: 10 });
+        assert_eq!(taken(&bucket, 0), 10);
+        assert_eq!(taken(&bucket, 1_000_000_000), 10);
     }
 
     #[test]
     fn time_may_wrap_and_stand_still_and_go_back() {
-        let mut bucket = Bucket::new(Limit { per_tick: 1, burst: 10 });
-        assert_eq!(taken(&mut bucket, u32::MAX), 10);
-        assert_eq!(taken(&mut bucket, 1), 2);
-        assert_eq!(taken(&mut bucket, 0), 0);
-        assert_eq!(taken(&mut bucket, 2), 1);
+        let bucket = Bucket::new(Limit { per_tick: 1, burst: 10 });
+        assert_eq!(taken(&bucket, u32::MAX), 10);
+        assert_eq!(taken(&bucket, 1), 2);
+        assert_eq!(taken(&bucket, 0), 0);
+        assert_eq!(taken(&bucket, 2), 1);
     }
 
     #[test]
@@ -113,6 +139,6 @@ mod tests {
 
     #[test]
     fn limit_of_nothing_lets_nothing_pass() {
-        assert_eq!(taken(&mut Bucket::new(Limit { per_tick: 0, burst: 0 }), 9), 0);
+        assert_eq!(taken(&Bucket::new(Limit { per_tick: 0, burst: 0 }), 9), 0);
     }
 }

@@ -24,7 +24,7 @@ mod plain;
 mod reassembly;
 mod stack;
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use smoltcp::wire::UdpPacket;
 
@@ -38,10 +38,11 @@ use crate::{
     emit::Emit,
     fragment::fragment,
     icmp::{self, Echo, Error},
-    limit::{Bucket, Tick},
+    limit::Tick,
     packet::{IPV6_HEADER_LEN, Ipv4, Ipv6, protocol},
     route::{Leg, LegId, MTU_MIN, MTU_MIN_V6},
     stats::Reason,
+    tables::Tables,
 };
 
 /// Octets of a fragment header (RFC 8200, section 4.5).
@@ -88,7 +89,9 @@ type Result<T> = std::result::Result<T, Silence>;
 
 /// The router as a host.
 pub struct Own {
-    legs: Vec<Foot>,
+    tables: Arc<Tables>,
+    /// By leg.
+    link_local: Vec<Vec<IpAddr>>,
     /// The addresses of all legs, but for link-local ones: those are of one leg each.
     addresses: HashSet<IpAddr>,
     reassembly: Reassembly,
@@ -97,25 +100,18 @@ pub struct Own {
     ident: u32,
 }
 
-struct Foot {
-    mtu: usize,
-    bucket: Bucket,
-    link_local: Vec<IpAddr>,
-}
-
 impl Own {
-    /// A host with the addresses of these legs, whose packets are numbered from a seed on.
-    pub fn new(legs: &[Leg], seed: u64) -> Own {
-        let all = || legs.iter().flat_map(|leg| &leg.addresses).map(|own| own.address);
-        let foot = |leg: &Leg| {
-            let own = leg.addresses.iter().map(|own| own.address);
-            let link_local = own.filter(|own| is_link_local(*own)).collect();
-            Foot { mtu: leg.mtu, bucket: Bucket::new(leg.errors), link_local }
-        };
+    /// A host with the addresses of all legs, whose packets are numbered from a seed on.
+    pub fn new(tables: Arc<Tables>, seed: u64) -> Own {
+        let own = |leg: &Leg| leg.addresses.iter().map(|own| own.address).collect::<Vec<_>>();
+        let all: Vec<Vec<IpAddr>> = tables.legs().iter().map(own).collect();
+        let link_local =
+            |own: &Vec<IpAddr>| own.iter().copied().filter(|own| is_link_local(*own)).collect();
         Own {
-            legs: legs.iter().map(foot).collect(),
-            addresses: all().filter(|own| !is_link_local(*own)).collect(),
-            reassembly: Reassembly::new(legs.len()),
+            link_local: all.iter().map(link_local).collect(),
+            addresses: all.concat().into_iter().filter(|own| !is_link_local(*own)).collect(),
+            reassembly: Reassembly::new(all.len()),
+            tables,
             stack: Stack::new(seed),
             ident: seed as u32,
         }
@@ -319,8 +315,8 @@ impl Own {
         source: IpAddr,
         destination: IpAddr,
     ) -> Result<()> {
-        let foot = self.legs.get(came.leg).ok_or(Silence::NotOwn)?;
-        let own = |address| self.addresses.contains(address) || foot.link_local.contains(address);
+        let link_local = self.link_local.get(came.leg).ok_or(Silence::NotOwn)?;
+        let own = |address| self.addresses.contains(address) || link_local.contains(address);
         if !own(&destination) {
             return Err(Silence::NotOwn);
         }
@@ -384,10 +380,13 @@ impl Own {
 
     /// Whether the leg may still cause something.
     fn limit(&mut self, came: &Came<impl FnMut(&[u8])>) -> Result<()> {
-        let bucket = &mut self.legs[came.leg].bucket;
         // It wraps as ticks do.
         let now = Tick((came.now_millis / Tick::MILLIS) as u32);
-        if bucket.take(now) { Ok(()) } else { Err(Silence::Limited) }
+        if self.tables.errors(LegId(came.leg as u16)).take(now) {
+            Ok(())
+        } else {
+            Err(Silence::Limited)
+        }
     }
 
     fn next_ident(&mut self) -> u32 {
@@ -397,7 +396,7 @@ impl Own {
 
     /// Sends a packet, in fragments if the leg by which its cause came asks for that.
     fn send_v4(&mut self, came: &mut Came<impl FnMut(&[u8])>, octets: &[u8]) -> Result<Fate> {
-        let mtu = self.legs[came.leg].mtu.max(MTU_MIN);
+        let mtu = self.tables.legs()[came.leg].mtu.max(MTU_MIN);
         if octets.len() <= mtu {
             (came.out)(octets);
             return Ok(Fate::Answered);
@@ -412,7 +411,7 @@ impl Own {
     /// The same for IPv6, whose routers cut nothing: no fragment is larger than what every link
     /// carries (RFC 8200, section 5).
     fn send_v6(&mut self, came: &mut Came<impl FnMut(&[u8])>, octets: &[u8]) -> Result<Fate> {
-        if octets.len() <= self.legs[came.leg].mtu.max(MTU_MIN_V6) {
+        if octets.len() <= self.tables.legs()[came.leg].mtu.max(MTU_MIN_V6) {
             (came.out)(octets);
             return Ok(Fate::Answered);
         }
@@ -502,7 +501,8 @@ mod tests {
             Leg { errors: Limit { per_tick: 1, burst: 3 }, ..Leg::new(addresses, 1400) }
         };
         let near = leg(&["10.0.0.1/24", "fd01::1/64", "fe80::1/64"]);
-        Own::new(&[near, leg(&["10.1.0.1/24", "fe80::2/64"])], 7)
+        let legs = vec![near, leg(&["10.1.0.1/24", "fe80::2/64"])];
+        Own::new(Arc::new(Tables::build(legs, &[]).unwrap()), 7)
     }
 
     /// What becomes of a packet that comes by the first leg, and the answers.

@@ -120,7 +120,7 @@ impl Slow {
     pub fn new(tables: Arc<Tables>, links: Vec<Link>, seed: u64) -> Slow {
         assert_eq!(tables.legs().len(), links.len(), "a link for each leg");
         Slow {
-            own: Own::new(tables.legs(), seed),
+            own: Own::new(tables.clone(), seed),
             router: Router::new(tables, seed),
             neighbours: Neighbours::new(links, seed),
             advertisers: Vec::new(),
@@ -139,7 +139,7 @@ impl Slow {
     /// As [`Slow::new`].
     pub fn swap(&mut self, tables: Arc<Tables>, links: Vec<Link>) {
         assert_eq!(tables.legs().len(), links.len(), "a link for each leg");
-        self.own = Own::new(tables.legs(), self.seed);
+        self.own = Own::new(tables.clone(), self.seed);
         self.router.swap(tables);
         let moved = self.neighbours.swap(links);
         for held in self.neighbours.held_mut() {

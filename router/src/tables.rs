@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     fib::{Fib, Leaf, NETS_MAX},
+    limit::Bucket,
     prefix::{LegAddress, Net, Prefix},
     route::{
         Fault, Kind, LEG_ADDRESSES_MAX, LEGS_MAX, Leg, LegId, MTU_MIN, MTU_MIN_V6, NEXT_HOPS_MAX,
@@ -95,6 +96,8 @@ pub struct Tables {
     legs: Vec<Leg>,
     own_v4: Vec<Ipv4Addr>,
     own_v6: Vec<Ipv6Addr>,
+    /// By leg.
+    errors: Vec<Bucket>,
 }
 
 impl Tables {
@@ -147,7 +150,8 @@ impl Tables {
         own_v4.sort_unstable();
         own_v6.sort_unstable();
         let fib = Fib::build(new.v4, new.v6);
-        Ok(Tables { fib, targets: new.targets, legs, own_v4, own_v6 })
+        let errors = legs.iter().map(|leg| Bucket::new(leg.errors)).collect();
+        Ok(Tables { fib, targets: new.targets, legs, own_v4, own_v6, errors })
     }
 
     /// The table of prefixes.
@@ -180,6 +184,16 @@ impl Tables {
     /// All legs, in the order of their numbers.
     pub fn legs(&self) -> &[Leg] {
         &self.legs
+    }
+
+    /// What is left of the errors that packets may cause which come by this leg. It is the one
+    /// thing here that changes, for all who have these tables.
+    ///
+    /// # Panics
+    ///
+    /// As [`Tables::leg`].
+    pub fn errors(&self, leg: LegId) -> &Bucket {
+        &self.errors[leg.index()]
     }
 
     /// Whether it is the router's own.

@@ -71,7 +71,7 @@ impl Router {
         now: Tick,
         emit: &'a mut impl Emit,
     ) -> Option<&'a mut [u8]> {
-        if !self.buckets[arrival.leg.index()].take(now) {
+        if !self.tables.errors(arrival.leg).take(now) {
             self.stats.icmp_limited += 1;
             return None;
         }
