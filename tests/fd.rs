@@ -101,7 +101,7 @@ fn port_that_does_not_read_costs_its_own_frames_and_nobody_elses() {
         let report = handle.stop();
         let deaf = &report.ports[2].stats;
         assert!(deaf.get(Counter::TxFull) > 0);
-        assert_eq!(deaf.get(Counter::TxFull) + deaf.get(Counter::TxFrames), FRAMES.into());
+        assert_eq!(deaf.get(Counter::TxFull) + deaf.get(Counter::TxFrames), u64::from(FRAMES));
         assert_eq!(report.ports[1].stats.tx_drops(), 0);
         assert_accounts(&report);
     }

@@ -3,13 +3,17 @@
 //! whether its addresses and lengths are made right, for few strangers' would be.
 #![no_main]
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use libfuzzer_sys::fuzz_target;
 use uswitch_router::{
     own::{Fate, Own},
     packet::{Ipv4, Ipv6, checksum, checksum_icmpv6, protocol},
     route::{Leg, LegId},
+    tables::Tables,
 };
 
 const OWN: [IpAddr; 2] = [
@@ -24,7 +28,8 @@ const MTU: usize = 1400;
 
 fuzz_target!(|input: &[u8]| {
     let addresses = ["10.0.0.1/24", "fd01::1/64"].map(|text| text.parse().unwrap()).to_vec();
-    let mut own = Own::new(&[Leg::new(addresses, MTU)], 1);
+    let tables = Tables::build(vec![Leg::new(addresses, MTU)], &[]).expect("one leg");
+    let mut own = Own::new(Arc::new(tables), 1);
     let mut now = 0;
     let mut rest = input;
     while let [how, len, more @ ..] = rest {

@@ -33,6 +33,7 @@ use uswitch_router::{
     limit::Limit,
     own::Own,
     route::{Leg, LegId},
+    tables::Tables,
 };
 use uswitch_tests::privileged;
 
@@ -76,7 +77,8 @@ impl Drop for Lab {
 fn serve(rx: &mut TunRx, mut tx: TunTx, ended: &AtomicBool) {
     let addresses = ["10.9.0.1/24", "fd09::1/64"].map(|text| text.parse().unwrap()).to_vec();
     let errors = Limit { per_tick: 1000, burst: 1000 };
-    let mut own = Own::new(&[Leg { errors, ..Leg::new(addresses, 1500) }], 1);
+    let leg = Leg { errors, ..Leg::new(addresses, 1500) };
+    let mut own = Own::new(Arc::new(Tables::build(vec![leg], &[]).unwrap()), 1);
     let (begin, mut arena) = (Instant::now(), Arena::new());
     while !ended.load(Ordering::Relaxed) {
         let fd = rx.wait_on().unwrap();

@@ -332,13 +332,12 @@ const FORBIDDEN: &[&str] =
     &["mgr", "ctx", "tmp", "util", "utils", "helper", "helpers", "manager", "handler", "context"];
 
 /// Names of others, which we must use.
-const FOREIGN_NAMES: &[&str] =
-    &["Context", "ContextKind", "ContextValue", "FmtContext", "SigHandler"];
 const FOREIGN_NAMES: &[&str] = &[
     "BackendReqHandler",
     "Context",
     "ContextKind",
     "ContextValue",
+    "FmtContext",
     "SigHandler",
     "VhostUserBackendReqHandlerMut",
 ];

@@ -47,7 +47,7 @@ mod tests;
 use std::{
     io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd},
         unix::net::UnixListener,
     },
     path::PathBuf,
@@ -57,6 +57,7 @@ use std::{
 use self::{guest::Guest, ring::Put, session::Server};
 use crate::{
     frame::{Arena, Lent, Selection, WIRE_MAX},
+    parcel::Parcel,
     port::{
         Port, Rx, Sent, Tx,
         unix::{Bound, SocketError, check_mtu, listen_at},
@@ -96,19 +97,24 @@ impl Vhost {
     pub fn open(config: &VhostConfig) -> Result<Vhost, SocketError> {
         check_mtu(config.path.display(), config.mtu)?;
         let (listener, bound) = listen_at(&config.path, None)?;
-        let port = Vhost::given(listener.into(), config.mtu);
-        let port = port.map_err(|error| SocketError::system(&config.path, "wait for it", error))?;
-        Ok(Vhost { bound: Some(bound), ..port })
+        let guest = Guest::new();
+        let guest =
+            guest.map_err(|error| SocketError::system(&config.path, "wait for it", error))?;
+        Ok(Vhost { listener, mtu: config.mtu, bound: Some(bound), guest: Arc::new(guest) })
     }
 
-    /// A port whose listening socket was given to us.
-    pub(crate) fn given(socket: OwnedFd, mtu: u32) -> io::Result<Vhost> {
-        Ok(Vhost { listener: socket.into(), mtu, bound: None, guest: Arc::new(Guest::new()?) })
+    /// Puts its socket into a parcel. What removes its path stays here.
+    pub(crate) fn pack(self, parcel: &mut Parcel) -> Option<Bound> {
+        parcel.put_number(u64::from(self.mtu));
+        parcel.put_fd(self.listener);
+        self.bound
     }
 
-    /// Its socket, to be given to another process, and what removes the path.
-    pub(crate) fn give(self) -> (OwnedFd, Option<Bound>) {
-        (self.listener.into(), self.bound)
+    /// Takes it out again.
+    pub(crate) fn unpack(parcel: &mut Parcel) -> io::Result<Vhost> {
+        let mtu = parcel.take_number()? as u32;
+        let listener = parcel.take_fd()?.into();
+        Ok(Vhost { listener, mtu, bound: None, guest: Arc::new(Guest::new()?) })
     }
 
     /// What tells of guests that come and go.

@@ -90,10 +90,7 @@ pub(super) fn unpack_opened(
         }
         kind::SOCKET => Socket::unpack(parcel)?.into(),
         kind::TUN => Tun::unpack(parcel, ask.clone())?.into(),
-        kind::VHOST => {
-            let mtu = parcel.take_number()? as u32;
-            Vhost::given(parcel.take_fd()?, mtu)?.into()
-        }
+        kind::VHOST => Vhost::unpack(parcel)?.into(),
         _ => return Err(wrong()),
     };
     Ok(Some(Opened { config: open::config_of(spec), port, done, warnings }))

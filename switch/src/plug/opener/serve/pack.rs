@@ -97,12 +97,7 @@ pub(super) fn pack_opened(
         }
         AnyPort::Socket(socket) => kept.bound = socket.pack(parcel),
         AnyPort::Tun(tun) => tun.pack(parcel)?,
-        AnyPort::Vhost(vhost) => {
-            parcel.put_number(open::mtu_of(&kept.spec).into());
-            let (socket, bound) = vhost.give();
-            parcel.put_fd(socket);
-            kept.bound = bound;
-        }
+        AnyPort::Vhost(vhost) => kept.bound = vhost.pack(parcel),
         AnyPort::Vde(_) | AnyPort::Pcap(_) | AnyPort::Leg(_) => {}
     }
     Ok(())

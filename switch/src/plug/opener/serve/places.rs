@@ -88,6 +88,7 @@ fn paths(spec: &PortSpec) -> Vec<&Path> {
         PortKind::Stream(stream) => vec![&stream.path],
         // To the other end the switch itself sends.
         PortKind::Dgram(dgram) => vec![&dgram.local],
+        PortKind::Vhost(vhost) => vec![&vhost.path],
         PortKind::Pcap(pcap) => pcap.input.iter().chain(&pcap.output).map(|p| &**p).collect(),
         // The switch makes the folder of VDE itself; the others are no files.
         PortKind::Vde(_) | PortKind::Udp(_) | PortKind::Tap(_) | PortKind::Tun(_) => Vec::new(),
