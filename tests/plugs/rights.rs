@@ -68,6 +68,7 @@ fn sockets_and_files_need_no_right() {
         "stream:server.sock,connect=on,name=server",
         "dgram:ours,theirs",
         "udp:127.0.0.1:5001,127.0.0.1:5002",
+        "vhost-user:guest.sock",
         "vde:ctl",
         "pcap:out=out.pcapng",
     ];
@@ -82,7 +83,7 @@ fn sockets_and_files_need_no_right() {
     stations[0].put(&hello);
     assert_eq!(stations[1].take(), hello);
     program.stop();
-    assert!(!nobody.path().join("vm.sock").exists());
+    assert!(!nobody.path().join("vm.sock").exists() && !nobody.path().join("guest.sock").exists());
     assert!(fs::metadata(nobody.path().join("out.pcapng")).unwrap().len() > 0);
 }
 

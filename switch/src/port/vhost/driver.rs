@@ -10,12 +10,16 @@ use std::{
         unix::{fs::FileExt, net::UnixStream},
     },
     path::Path,
+    sync::atomic::{Ordering, fence},
     time::Duration,
 };
 
-use nix::sys::{
-    eventfd::{EfdFlags, EventFd},
-    memfd::{MFdFlags, memfd_create},
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        eventfd::{EfdFlags, EventFd},
+        memfd::{MFdFlags, memfd_create},
+    },
 };
 
 use crate::sys::send_with;
@@ -280,6 +284,28 @@ impl Driver {
 
     pub(super) fn kick(&self, ring: usize) {
         self.kicks[ring].write(1).unwrap();
+    }
+
+    /// Kicks if that was asked for at one of the chains made available since there were `before`.
+    pub(super) fn kick_if_asked(&self, ring: usize, before: u16) {
+        fence(Ordering::SeqCst);
+        let event = self.available_event(ring);
+        let now = self.available[ring];
+        if now.wrapping_sub(event).wrapping_sub(1) < now.wrapping_sub(before) {
+            self.kick(ring);
+        }
+    }
+
+    /// Sleeps until there is a used entry. `false`: nobody called for so long that nobody will.
+    pub(super) fn sleep(&self, ring: usize) -> bool {
+        self.calls(ring);
+        self.set_used_event(ring, self.used[ring]);
+        fence(Ordering::SeqCst);
+        if self.used_index(ring) != self.used[ring] {
+            return true;
+        }
+        let mut call = [PollFd::new(self.calls[ring].as_fd(), PollFlags::POLLIN)];
+        poll(&mut call, PollTimeout::try_from(Duration::from_secs(60)).unwrap()).unwrap() == 1
     }
 
     /// How often it was called since it last looked.

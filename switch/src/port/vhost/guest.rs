@@ -143,6 +143,17 @@ impl Guest {
         Some(ring?.next())
     }
 
+    /// By this the guest is called from now on, if the workers have that ring.
+    pub(super) fn set_call(&self, index: usize, call: Option<File>) {
+        if index == RECEIVING {
+            if let Some(ring) = &mut self.receiving().ring {
+                ring.set_call(call);
+            }
+        } else if let Some(ring) = &mut self.sending().ring {
+            ring.set_call(call);
+        }
+    }
+
     /// Whether the workers have all rings.
     pub(super) fn is_up(&self) -> bool {
         self.receiving().ring.is_some() && self.sending().ring.is_some()

@@ -251,8 +251,14 @@ impl VhostUserBackendReqHandlerMut for Machine {
             return self.refuse(&netlab::reason(&error));
         }
         let (index, ring) = self.ring(index.into())?;
+        let copy = fd.as_ref().map(File::try_clone).transpose();
         ring.call = fd;
-        self.settle(index)
+        match copy {
+            // A guest that masks its interrupt changes it often: frames go on meanwhile.
+            Ok(copy) => self.guest.set_call(index, copy),
+            Err(error) => return self.refuse(&netlab::reason(&error)),
+        }
+        Ok(())
     }
 
     fn set_vring_err(&mut self, index: u8, _fd: Option<File>) -> Result<()> {
