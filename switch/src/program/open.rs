@@ -6,13 +6,17 @@ use std::collections::BTreeMap;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use uswitch::{
     plug::{Failure, Opener, Plugs},
-    topology::{PortSpec, Topology},
+    topology::{PortKind, PortSpec, Topology},
 };
 
 use super::control::CLIENTS_MAX;
 
 /// Names that a line shows at the most.
 const NAMES_SHOWN_MAX: usize = 8;
+
+/// Descriptors of a port for a virtual machine: its sockets, three for each event of its rings, and
+/// for a moment the files of its memory.
+const VHOST: usize = 48;
 
 /// Descriptors beside those of ports and workers: standard streams, signals, netlink, and those
 /// who steer.
@@ -75,7 +79,10 @@ fn list(names: &[&str]) -> String {
 /// will say at which port they ran out.
 fn raise_descriptor_limit<'a>(ports: impl Iterator<Item = &'a PortSpec>, workers: usize) {
     // A queue may cost three descriptors, and one for each worker that waits on it or sends by it.
-    let needed: usize = ports.map(|port| port.kind.queues_max() * (3 + workers) + 1).sum();
+    let beside = |kind: &PortKind| if matches!(kind, PortKind::Vhost(_)) { VHOST } else { 1 };
+    let needed =
+        ports.map(|PortSpec { kind, .. }| kind.queues_max() * (3 + workers) + beside(kind));
+    let needed: usize = needed.sum();
     let needed = (needed + DESCRIPTORS_BESIDE) as u64;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if needed <= soft {
