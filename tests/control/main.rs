@@ -7,6 +7,7 @@ mod commands;
 mod fdb;
 mod filter;
 mod hostile;
+mod hour;
 mod lab;
 mod privileges;
 mod rights;
