@@ -8,6 +8,7 @@
 //! A packet is looked at twice, so that memory has time to answer in between: [`Router::places`]
 //! for all packets of a batch, which finds where they go, then [`Router::decide`] for each.
 
+mod flow;
 mod place;
 mod redirect;
 pub(crate) mod reply;
@@ -16,6 +17,7 @@ pub(crate) mod sample;
 mod v4;
 mod v6;
 
+pub use self::flow::Flow;
 pub use self::place::Place;
 pub use crate::emit::Emit;
 
@@ -279,23 +281,18 @@ impl Router {
     /// The hash of a packet's flow (RFC 2992): addresses, protocol, and ports where there are any.
     /// No part of a fragmented packet counts its ports, or they would go apart.
     fn hash(&self, octets: &[u8], header: &Header) -> u32 {
-        let (addresses, protocol, at) = match header {
+        let (protocol, at) = match header {
             Header::V4(packet) => {
-                let (source, destination) = (packet.source.to_bits(), packet.destination.to_bits());
-                let addresses = u64::from(source) << 32 | u64::from(destination);
-                (addresses, packet.protocol, (!packet.is_fragment()).then_some(packet.header_len))
+                (packet.protocol, (!packet.is_fragment()).then_some(packet.header_len))
             }
-            Header::V6(packet, upper) => {
-                let fold = |bits: u128| (bits >> 64) as u64 ^ mix(bits as u64, self.seed);
-                let source = mix(fold(packet.source.to_bits()), self.seed);
-                let addresses = source ^ fold(packet.destination.to_bits());
-                (addresses, upper.protocol, upper.at.filter(|_| !upper.fragment))
-            }
+            Header::V6(_, upper) => (upper.protocol, upper.at.filter(|_| !upper.fragment)),
         };
-        let ports = at.filter(|_| has_ports(protocol)).and_then(|at| octets.get(at..at + 4));
-        let ports = ports.map_or(0, |p| u64::from(u32::from_be_bytes([p[0], p[1], p[2], p[3]])));
-        let hash = mix(mix(addresses, self.seed) ^ ports ^ u64::from(protocol) << 32, self.seed);
-        (hash >> 32) as u32
+        let at = at.filter(|_| has_ports(protocol));
+        let ports = at.and_then(|at| octets.get(at..at + 4));
+        let ports =
+            ports.map(|p| (u16::from_be_bytes([p[0], p[1]]), u16::from_be_bytes([p[2], p[3]])));
+        let (source, destination) = (header.source(), header.destination());
+        Flow { source, destination, protocol, ports }.hash(self.seed)
     }
 
     /// Whether a packet may have come by this leg from this source (RFC 3704, section 2).
@@ -315,12 +312,6 @@ impl Router {
 fn has_ports(protocol: u8) -> bool {
     use crate::packet::protocol::{DCCP, SCTP, TCP, UDP, UDP_LITE};
     matches!(protocol, TCP | UDP | UDP_LITE | DCCP | SCTP)
-}
-
-/// A seeded multiplication, its upper half folded into the lower.
-fn mix(value: u64, seed: u64) -> u64 {
-    let product = u128::from(value ^ seed) * 0x9e37_79b9_7f4a_7c15;
-    (product >> 64) as u64 ^ product as u64
 }
 
 #[cfg(test)]

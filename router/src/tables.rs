@@ -53,6 +53,8 @@ pub struct Via {
 pub struct Hops {
     /// The highest hash of each part, in order; that of the last is the highest of all.
     parts: Box<[(u32, Via)]>,
+    /// What was said of each.
+    weights: Box<[u16]>,
 }
 
 impl Hops {
@@ -63,7 +65,8 @@ impl Hops {
             sum += u64::from(*weight);
             ((((sum << 32) / total.max(1)) - 1) as u32, *via)
         });
-        Hops { parts: parts.collect() }
+        let parts = parts.collect();
+        Hops { parts, weights: hops.iter().map(|(_, weight)| *weight).collect() }
     }
 
     /// That for a flow with this hash.
@@ -86,6 +89,11 @@ impl Hops {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = Via> {
         self.parts.iter().map(|(_, via)| *via)
+    }
+
+    /// All of them, each with its weight.
+    pub fn weighted(&self) -> impl Iterator<Item = (Via, u16)> {
+        self.iter().zip(self.weights.iter().copied())
     }
 }
 

@@ -29,6 +29,8 @@ fn routes_and_legs_of_a_switch_that_runs_are_told() {
     assert_eq!(told, expected);
     assert_eq!(lab.done("route get 192.0.2.1"), "192.0.2.1 via 10.0.0.2 dev br\n");
     assert_eq!(lab.done("route get 10.0.0.1"), "local 10.0.0.1\n");
+    let there = "192.0.2.1 from 10.0.0.9 via 10.0.0.2 dev br\n";
+    assert_eq!(lab.done("route get 192.0.2.1 from 10.0.0.9"), there);
     // Nobody else has its addresses; that takes a moment to find out.
     let expected = "br: mtu 1500 address 02:00:00:00:00:01\n    inet 10.0.0.1/24\n    \
                     inet6 fe80::ff:fe00:1/64\n";
@@ -38,6 +40,8 @@ fn routes_and_legs_of_a_switch_that_runs_are_told() {
     for (words, code, sentence) in [
         ("route get fd00::1", 1, "there is no route to fd00::1"),
         ("route get 10.0.0", 2, "`10.0.0` is no address"),
+        ("route get 10.0.0.1 from fd00::1", 1, "are of two versions of IP"),
+        ("route get 10.0.0.1 via 10.0.0.2", 2, "`via` is none of `from`"),
         ("route", 2, "a word is missing"),
     ] {
         let (found, _, err) = lab.run(words);

@@ -112,3 +112,29 @@ fn tshark_sees_a_packet_before_and_after_the_router() {
     assert!(err.contains("there is no port `leg:b3`; did you mean `leg:b"), "{err}");
     lab.end("lab", running);
 }
+
+#[test]
+fn ways_of_equal_cost_are_told_with_weights_and_one_for_each_flow() {
+    let lab = Lab::new();
+    let (running, _hosts) =
+        routed(&lab, &["--route", "10.8.0.0/16,via=10.1.0.9,weight=2,via=10.2.0.9"]);
+    let all = "10.8.0.1\n\tnexthop via 10.1.0.9 dev b1 weight 2\n\
+               \tnexthop via 10.2.0.9 dev b2 weight 1\n";
+    assert_eq!(lab.done("route get 10.8.0.1"), all);
+    let ways = ["10.1.0.9 dev b1", "10.2.0.9 dev b2"]
+        .map(|way| format!("10.8.0.1 from 10.1.0.2 via {way}\n"));
+    let mut flows = [0; 2];
+    for port in 1..=20 {
+        let words = format!("route get 10.8.0.1 from 10.1.0.2 ipproto udp sport {port} dport 53");
+        let told = lab.done(&words);
+        assert_eq!(told, lab.done(&words), "a flow has one way");
+        flows[ways.iter().position(|way| *way == told).unwrap_or_else(|| panic!("{told}"))] += 1;
+    }
+    assert!(flows.iter().all(|flows| *flows > 0), "{flows:?}");
+    let told = lab.json("route get 10.8.0.1 from 10.1.0.2 -j");
+    assert_eq!((&told[0]["from"], &told[0]["dst"]), (&"10.1.0.2".into(), &"10.8.0.1".into()));
+    // A route that came later is in the tables that run.
+    lab.done("route add 10.8.0.1,via=10.2.0.9");
+    assert_eq!(lab.done("route get 10.8.0.1"), "10.8.0.1 via 10.2.0.9 dev b2\n");
+    lab.end("lab", running);
+}

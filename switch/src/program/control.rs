@@ -106,7 +106,7 @@ pub(crate) use self::{
     capture::Captures,
     event::Event,
     place::{NAME_DEFAULT, check_name, connect, find_group, running},
-    request::{Answer, Request, Topic, read_answer, read_faults},
+    request::{Answer, FlowSpec, Request, Topic, read_answer, read_faults},
     stations::Stations,
 };
 use self::{

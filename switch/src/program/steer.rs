@@ -2,6 +2,7 @@
 //! `monitor`: they ask a switch that runs, on its control socket, and print what it says. Nouns and
 //! flags are those of bridge(8) and ip(8).
 
+mod flow;
 mod legs;
 mod line;
 mod neighbours;

@@ -6,13 +6,13 @@ use std::{io, sync::Arc};
 use crossbeam_channel::Receiver;
 use uswitch_router::{
     advertise::AdvertiseConfig,
-    forward::Hop,
+    forward::{Flow, Hop},
     link::{Event, LinkAddress},
     neighbour::{Link, Neighbour, NeighbourFault, Standing, resolved::Resolved},
     prefix::LegAddress,
     route::{Fault, Leg, LegId, Route},
     slow::Slow,
-    tables::Tables,
+    tables::{Tables, Target, Via},
     totals::Totals,
 };
 
@@ -240,6 +240,13 @@ impl Legs {
     /// The tables by which packets are routed.
     pub fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// By which of its next hops a flow goes. `None`: it has none. While its neighbour is asked
+    /// for, the slow path may choose another.
+    pub fn choose<P: Port>(&self, handle: &Handle<P>, flow: &Flow) -> Option<Via> {
+        let Target::Hops(hops) = self.tables.lookup(flow.destination) else { return None };
+        Some(hops.choose(flow.hash(handle.flow_seed())))
     }
 
     /// All neighbours. `None`: there is no router yet.

@@ -79,7 +79,7 @@ pub fn addresses(spec: &LegSpec) -> Vec<LegAddress> {
 }
 
 /// What these tables, in which these legs have their numbers, say of an address.
-pub(super) fn lookup(tables: &Tables, legs: &[LegSpec], address: IpAddr) -> Found {
+pub fn lookup(tables: &Tables, legs: &[LegSpec], address: IpAddr) -> Found {
     let name = |id: LegId| legs[id.index()].name.clone();
     match tables.lookup(address) {
         Target::None => Found::None,
@@ -89,7 +89,8 @@ pub(super) fn lookup(tables: &Tables, legs: &[LegSpec], address: IpAddr) -> Foun
         Target::Unreachable => Found::Ends("unreachable"),
         Target::Prohibit => Found::Ends("prohibit"),
         Target::Hops(hops) => {
-            Found::Hops(hops.iter().map(|via| (via.gateway, name(via.leg))).collect())
+            let hops = hops.weighted().map(|(via, weight)| (via.gateway, name(via.leg), weight));
+            Found::Hops(hops.collect())
         }
     }
 }

@@ -53,8 +53,8 @@ pub enum Found {
     Broadcast(String),
     /// They end: `blackhole`, `unreachable` or `prohibit`.
     Ends(&'static str),
-    /// They go to one of these: by a gateway, or straight, and by which leg.
-    Hops(Vec<(Option<IpAddr>, String)>),
+    /// They go to one of these: by a gateway, or straight, by which leg, and the weight of each.
+    Hops(Vec<(Option<IpAddr>, String, u16)>),
 }
 
 /// Legs and routes as they are read.

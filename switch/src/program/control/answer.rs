@@ -64,7 +64,7 @@ impl Steered<'_> {
             Request::PortSet { port, set } => json(&self.set(port, set)?),
             Request::Config { from } => json(&self.config(*from)),
             Request::RouteShow { from } => json(&self.routes(*from)),
-            Request::RouteGet { address } => json(&self.route(address)?),
+            Request::RouteGet { address, flow } => json(&self.route(address, *flow)?),
             Request::RouteAdd { spec } => json(&self.add_route(spec)?),
             Request::RouteDel { spec } => json(&self.del_route(spec)?),
             Request::LegShow {} => json(&self.legs()),

@@ -71,6 +71,9 @@ pub(crate) enum Request {
     RouteGet {
         /// The address.
         address: String,
+        /// Only those of this flow.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        flow: Option<FlowSpec>,
     },
     /// A route more.
     #[serde(rename = "route.add")]
@@ -200,6 +203,19 @@ pub(crate) enum Request {
         #[serde(default, skip_serializing_if = "Topic::is_all")]
         what: Topic,
     },
+}
+
+/// Packets that go one way.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FlowSpec {
+    /// From whom.
+    pub(crate) source: IpAddr,
+    /// The protocol above IP, IANA's number.
+    pub(crate) protocol: u8,
+    /// Ports of source and destination, of protocols that have some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ports: Option<(u16, u16)>,
 }
 
 /// What events are about.
@@ -350,7 +366,15 @@ mod tests {
             Request::Config { from: 3 },
             Request::Reload {},
             Request::RouteShow { from: 7 },
-            Request::RouteGet { address: "10.0.0.1".to_owned() },
+            Request::RouteGet { address: "10.0.0.1".to_owned(), flow: None },
+            Request::RouteGet {
+                address: "10.0.0.1".to_owned(),
+                flow: Some(FlowSpec {
+                    source: [10, 0, 0, 2].into(),
+                    protocol: 17,
+                    ports: Some((1, 2)),
+                }),
+            },
             Request::RouteAdd { spec: "default,via=10.0.0.2".to_owned() },
             Request::RouteDel { spec: "default".to_owned() },
             Request::LegShow {},

@@ -7,10 +7,14 @@ use uswitch::{
     plug::Plugs,
     port::{PortId, any::AnyPort},
     switch::Handle,
-    topology::{NeighbourSpec, Topology},
+    topology::{Found, LegSpec, NeighbourSpec, Topology},
 };
 
-use crate::program::{control::Event as News, explain::Routed, report::router::RouterRow};
+use crate::program::{
+    control::{Event as News, FlowSpec},
+    explain::Routed,
+    report::router::RouterRow,
+};
 
 /// What enters a bridge, of which there is nothing.
 type Onward = Vec<(PortId, Vec<u8>)>;
@@ -48,6 +52,16 @@ impl Router {
         _: &mut Handle<AnyPort>,
     ) -> Result<(), Vec<String>> {
         Ok(())
+    }
+
+    pub(in crate::program) fn find(
+        &self,
+        _: &Handle<AnyPort>,
+        _: &[LegSpec],
+        _: IpAddr,
+        _: Option<FlowSpec>,
+    ) -> Found {
+        Found::None
     }
 
     pub(in crate::program) fn ports(&self) -> impl Iterator<Item = PortId> + use<> {

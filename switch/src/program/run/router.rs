@@ -2,6 +2,7 @@
 //! the ports and changed with it.
 
 mod counts;
+mod find;
 mod routed;
 
 use std::{

@@ -7,10 +7,10 @@ use clap::Subcommand;
 use uswitch::topology::{Faults, RouteChoice, RouteSpec};
 
 use super::{
-    Line, Steer, What, Which,
+    Line, Steer, What, Which, flow,
     neighbours::{self, NeighCommand},
 };
-use crate::program::control::{HopRow, Request, RoutePage, RouteRow};
+use crate::program::control::{FlowSpec, HopRow, Request, RoutePage, RouteRow};
 
 /// The commands about the router.
 #[derive(Debug, Subcommand)]
@@ -38,10 +38,15 @@ pub(crate) enum RouteCommand {
     /// Show all routes: those of links, then those that were said
     Show(Which),
     /// Tell which way packets for an address go
+    ///
+    /// Of several ways all are told, or the one of a flow, as the workers choose it.
     Get {
         /// The address: `10.8.0.1`
         #[arg(value_name = "ADDRESS")]
         address: String,
+        /// The flow: `from 10.0.0.2`, and perhaps `ipproto udp`, `sport 5000`, `dport 53`
+        #[arg(value_name = "from ADDRESS", num_args = 0..=8)]
+        flow: Vec<String>,
         #[command(flatten)]
         which: Which,
     },
@@ -83,7 +88,7 @@ pub(crate) enum LegCommand {
 #[derive(Clone, Debug)]
 pub(super) enum Ask {
     Routes,
-    Route(IpAddr),
+    Route(IpAddr, Option<FlowSpec>),
     Add(String),
     Del(String),
     Legs { statistics: bool },
@@ -99,14 +104,14 @@ impl Steer {
     pub(crate) fn router(command: RouterCommand) -> Result<Steer, Faults> {
         let (which, ask) = match command {
             RouterCommand::Route { what: RouteCommand::Show(which) } => (which, Ask::Routes),
-            RouterCommand::Route { what: RouteCommand::Get { address, which } } => {
+            RouterCommand::Route { what: RouteCommand::Get { address, flow, which } } => {
                 let address = address.parse().map_err(|_| {
                     Faults::from(format!(
                         "`{}` is no address, as 10.0.0.1 or fd00::1 is",
                         address.escape_debug()
                     ))
                 })?;
-                (which, Ask::Route(address))
+                (which, Ask::Route(address, flow::read(&flow)?))
             }
             // The switch reads it again: it knows what else there is.
             RouterCommand::Route { what: RouteCommand::Add { spec, which } } => {
@@ -141,9 +146,9 @@ impl Line {
     pub(super) fn router(&mut self, ask: &Ask, json: bool) -> Result<String, String> {
         match ask {
             Ask::Routes => Ok(routes(&self.routes()?, json)),
-            Ask::Route(address) => {
-                let address = address.to_string();
-                let page: RoutePage = self.ask(&Request::RouteGet { address })?;
+            Ask::Route(address, flow) => {
+                let (address, flow) = (address.to_string(), *flow);
+                let page: RoutePage = self.ask(&Request::RouteGet { address, flow })?;
                 Ok(routes(&page.routes, json))
             }
             Ask::Add(spec) => {
@@ -177,8 +182,9 @@ fn routes(rows: &[RouteRow], json: bool) -> String {
         return line(&rows);
     }
     let tell = |row: &RouteRow| {
-        let RouteRow { kind, dst, gateway, dev, protocol, scope, prefsrc, metric, .. } = row;
+        let RouteRow { kind, dst, from, gateway, dev, protocol, scope, prefsrc, metric, .. } = row;
         let mut text = kind.as_ref().map_or(String::new(), |kind| format!("{kind} ")) + dst;
+        text += &from.map_or(String::new(), |from| format!(" from {from}"));
         text += &way(gateway.as_ref(), dev.as_deref());
         let rest = [
             ("proto", protocol.clone()),

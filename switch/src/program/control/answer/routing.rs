@@ -9,7 +9,7 @@ use uswitch::topology::{
     Topology,
 };
 
-use crate::program::run::router::Own;
+use crate::program::{control::FlowSpec, run::router::Own};
 
 use super::{PAGE_OCTETS, Steered, json, lines, neighbours::NO_ROUTER};
 
@@ -21,6 +21,9 @@ pub(crate) struct RouteRow {
     pub(crate) kind: Option<String>,
     /// A network, an address, or `default`.
     pub(crate) dst: String,
+    /// Of the flow that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<IpAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gateway: Option<IpAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,12 +118,19 @@ impl Steered<'_> {
         page
     }
 
-    /// Where packets for an address go.
-    pub(super) fn route(&self, address: &str) -> Result<RoutePage, String> {
+    /// Where packets for an address go, or those of one flow.
+    pub(super) fn route(&self, address: &str, flow: Option<FlowSpec>) -> Result<RoutePage, String> {
         let address: IpAddr =
             address.parse().map_err(|_| format!("`{}` is no address", address.escape_debug()))?;
-        let found = self.topology.lookup(address).map_err(|faults| super::lines(&faults))?;
-        Ok(RoutePage { routes: vec![found_row(address, found)?], next: None })
+        if let Some(FlowSpec { source, .. }) = flow
+            && source.is_ipv4() != address.is_ipv4()
+        {
+            return Err(format!("{source} and {address} are of two versions of IP"));
+        }
+        let found = self.router.find(self.handle, &self.topology.legs, address, flow);
+        let from = flow.map(|flow| flow.source);
+        let row = RouteRow { from, ..found_row(address, found)? };
+        Ok(RoutePage { routes: vec![row], next: None })
     }
 
     /// A route more.
@@ -242,12 +252,12 @@ fn found_row(address: IpAddr, found: Found) -> Result<RouteRow, String> {
             let mut hops = hops.into_iter();
             let row = RouteRow { kind: None, ..row("") };
             match (hops.next(), hops.len()) {
-                (Some((gateway, leg)), 0) => RouteRow { gateway, dev: Some(leg), ..row },
+                (Some((gateway, leg, _)), 0) => RouteRow { gateway, dev: Some(leg), ..row },
                 (first, _) => {
-                    let hop = |(gateway, leg)| HopRow {
+                    let hop = |(gateway, leg, weight)| HopRow {
                         gateway,
                         dev: Some(leg),
-                        weight: 1,
+                        weight,
                         flags: Vec::new(),
                     };
                     RouteRow { nexthops: first.into_iter().chain(hops).map(hop).collect(), ..row }
@@ -363,7 +373,8 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(get(text), expected, "{text}");
         }
-        assert_eq!(get("10.8.0.1")["nexthops"].as_array().unwrap().len(), 2);
+        let hops = &get("10.8.0.1")["nexthops"];
+        assert_eq!((&hops[0]["weight"], &hops[1]["weight"]), (&2.into(), &1.into()));
         let none = found_row("fe80::1".parse().unwrap(), Found::None);
         assert_eq!(none.unwrap_err(), "there is no route to fe80::1");
     }
