@@ -1,6 +1,9 @@
 //! The router of a switch that runs is seen as its ports are.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    os::fd::{AsFd, AsRawFd},
+};
 
 use netlab::Namespace;
 use uswitch_router::{neighbour::stats::Counter, stats::Reason, totals::Count};
@@ -136,5 +139,40 @@ fn ways_of_equal_cost_are_told_with_weights_and_one_for_each_flow() {
     // A route that came later is in the tables that run.
     lab.done("route add 10.8.0.1,via=10.2.0.9");
     assert_eq!(lab.done("route get 10.8.0.1"), "10.8.0.1 via 10.2.0.9 dev b2\n");
+    lab.end("lab", running);
+}
+
+#[test]
+fn tun_that_is_deleted_takes_its_leg_and_what_leads_by_it() {
+    let lab = Lab::new();
+    let machine = Namespace::new().unwrap();
+    let (pid, fd) = (std::process::id(), machine.as_fd().as_raw_fd());
+    let tun = format!("--tun=t0=10.9.0.1/24,netns=/proc/{pid}/fd/{fd}");
+    let (running, hosts) = routed(
+        &lab,
+        &[
+            &tun,
+            "--route=10.7.0.0/16,via=10.9.0.2",
+            "--route=10.8.0.0/16,via=10.9.0.2,via=10.2.0.9",
+            "--route=10.6.0.0/16,via=10.1.0.9",
+        ],
+    );
+    assert!(lab.done("leg show").contains("t0: ") && lab.done("port show").contains("leg:t0 "));
+    lab.done("port del t0");
+    let legs = lab.json("leg show -j");
+    assert_eq!(legs.as_array().unwrap().len(), 2, "{legs}");
+    let ports = lab.done("port show");
+    assert!(!ports.contains("t0"), "{ports}");
+    let routes = lab.done("route show");
+    let said: Vec<_> = routes.lines().filter(|line| !line.contains("proto kernel")).collect();
+    assert_eq!(said, ["10.8.0.0/16 via 10.2.0.9 dev b2", "10.6.0.0/16 via 10.1.0.9 dev b1"]);
+    eventually("it is told", || {
+        lab.log("lab").contains("leg t0: gone with its TUN, and 1 route\n")
+    });
+    // The others go on, and what runs is a sound file.
+    hosts[0].ping(hosts[1].address());
+    let file = lab.path("now.toml");
+    std::fs::write(&file, lab.done("config")).unwrap();
+    lab.done(&format!("check {}", file.display()));
     lab.end("lab", running);
 }

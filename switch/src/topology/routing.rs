@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    About, Faults, LegSpec, NeighbourSpec, Part, PortDefaults, PortSpec, RouteChoice, RouteSpec,
-    Topology, Words,
+    About, Faults, LegSpec, NeighbourSpec, Part, PortDefaults, PortSpec, RouteChoice, RouteKind,
+    RouteSpec, Topology, Words,
     legs::{self, Given},
     neighbours, number, router,
     router::Tables,
@@ -159,6 +159,25 @@ impl Topology {
         let mut new = self.clone();
         let gone = new.routes.remove(choice.find(&new.routes)?);
         Ok((new, gone))
+    }
+
+    /// The same without one leg, its neighbours, and the ways by it: a route that has no other way
+    /// goes, too. Says how many routes have gone.
+    pub fn without_leg(&self, name: &str) -> (Topology, usize) {
+        let mut new = self.clone();
+        new.legs.retain(|leg| leg.name != name);
+        new.neighbours.retain(|said| said.leg != name);
+        let on_link = |via| self.legs.iter().find(|leg| leg.is_on_link(via));
+        new.routes.retain_mut(|route| {
+            let RouteKind::Unicast(hops) = &mut route.kind else { return true };
+            hops.retain(|hop| {
+                let found = || Some(&on_link(hop.via?)?.name);
+                hop.leg.as_ref().or_else(found).is_none_or(|leg| leg != name)
+            });
+            !hops.is_empty()
+        });
+        let gone = self.routes.len() - new.routes.len();
+        (new, gone)
     }
 
     /// What becomes of packets for this address. The tables are made for it.

@@ -197,6 +197,7 @@ impl Steered<'_> {
 
     pub(super) fn remove(&mut self, name: &str) -> Result<PortPage, String> {
         let statics = self.statics_of(name);
+        self.remove_tun(name)?;
         if let Some(reports) = self.plugs.remove(name, self.handle) {
             for station in statics {
                 self.handle.del_static(station);

@@ -5,11 +5,14 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use uswitch::topology::{
-    Found, HopSpec, LEG_MTU_DEFAULT, LegSpec, ReversePath, RouteChoice, RouteKind, RouteSpec,
-    Topology,
+    Found, HopSpec, LEG_MTU_DEFAULT, LegSpec, PortKind, PortSpec, ReversePath, RouteChoice,
+    RouteKind, RouteSpec, Topology,
 };
 
-use crate::program::{control::FlowSpec, run::router::Own};
+use crate::program::{
+    control::{Event, FlowSpec},
+    run::router::Own,
+};
 
 use super::{PAGE_OCTETS, Steered, json, lines, neighbours::NO_ROUTER};
 
@@ -159,6 +162,29 @@ impl Steered<'_> {
         applied.map_err(|sentences| sentences.join("\n"))?;
         *self.topology = new;
         Ok(RoutePage { routes: vec![route_row(differs, &self.topology.legs)], next: None })
+    }
+
+    /// With a TUN its leg goes, and the ways by it, as ip(8) has it for a device.
+    pub(super) fn remove_tun(&mut self, name: &str) -> Result<(), String> {
+        let specs = self.plugs.specs().map(|(spec, _)| spec);
+        let is_it = |spec: &&PortSpec| spec.name == name && matches!(spec.kind, PortKind::Tun(_));
+        let Some(leg) = { specs }.find(is_it).map(|spec| spec.bridge.clone()) else {
+            return Ok(());
+        };
+        if !self.topology.legs.iter().any(|other| other.name == leg) {
+            return Ok(());
+        }
+        let (new, routes) = self.topology.without_leg(&leg);
+        let applied = self.router.apply(&new, self.plugs, self.handle);
+        applied.map_err(|sentences| sentences.join("\n"))?;
+        *self.topology = new;
+        let routes = match routes {
+            0 => String::new(),
+            1 => ", and 1 route".to_owned(),
+            routes => format!(", and {routes} routes"),
+        };
+        self.news.push(Event::of_link("removed", &leg, &format!("gone with its TUN{routes}")));
+        Ok(())
     }
 
     /// That this is no leg's port: those follow from the topology.
