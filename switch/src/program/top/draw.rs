@@ -6,7 +6,7 @@ use ratatui::{
     text::{Line, Span, Text},
 };
 
-use super::model::{Model, Row, Sort};
+use super::model::{Model, RouterRate, Row, Sort};
 use crate::program::report::about;
 
 /// Columns before the line of the past.
@@ -25,6 +25,7 @@ j, k or arrows               move in a list that is longer than the screen
 
 Rates are by the second, of the time since the look before. The blocks are the
 frames received and sent in the last 60 looks, relative to the port's own most.
+A router has the second line, its legs are ports: what they send, it receives.
 A worker's load is its share of one processor, in sleep none; it is read from
 /proc, and not shown where that hides it.";
 
@@ -90,10 +91,23 @@ fn head(model: &Model) -> Vec<Line<'static>> {
             format!("gone, and looked for: {why}"),
             style(model, Color::Red).add_modifier(Modifier::BOLD),
         ),
-        (None, "") => Line::default(),
+        (None, "") => model.router.as_ref().map(|rate| router(model, rate)).unwrap_or_default(),
         (None, filter) => Line::from(format!("only names with `{filter}`; Esc shows all")),
     };
     vec![Line::from(vec![Span::styled(name, bold), Span::from(facts)]), second]
+}
+
+/// What the router does, where no filter is told.
+fn router(model: &Model, rate: &RouterRate) -> Line<'static> {
+    let RouterRate { received, forwarded, dropped, mostly } = rate;
+    let (received, forwarded) = (short(*received), short(*forwarded));
+    let text = format!("router: {received}/s received, {forwarded}/s forwarded");
+    let mut spans = vec![Span::from(text)];
+    if let Some(reason) = mostly {
+        let text = format!(", {}/s dropped, most of them {reason}", short(*dropped));
+        spans.push(Span::styled(text, style(model, Color::Red)));
+    }
+    Line::from(spans)
 }
 
 fn columns(sort: Sort) -> String {
@@ -175,7 +189,10 @@ fn short(rate: f64) -> String {
 mod tests {
     use ratatui::{Terminal, backend::TestBackend};
 
-    use super::{super::model::tests::sample, *};
+    use super::{
+        super::model::tests::{routed, sample},
+        *,
+    };
 
     fn screen(model: &Model, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -213,6 +230,18 @@ tap1: tx_full 7/s, the port had no room
 n r t d sort   / filter   ? help   q quit
 ";
         assert_eq!(screen(&model(), 80, 10), expected);
+    }
+
+    #[test]
+    fn router_has_the_second_line() {
+        let mut model = Model::new(false);
+        model.take(routed(1, 1, [0; 4]));
+        model.take(routed(1, 2, [1_000_000_000, 999_999_999, 100_000_000, 1]));
+        let text = screen(&model, 80, 5);
+        let line = "router: 1.0G/s received, 1.0G/s forwarded, 100M/s dropped, most of them ttl";
+        assert_eq!(text.lines().nth(1), Some(line));
+        model.filter = "a".to_owned();
+        assert!(!screen(&model, 80, 5).contains("router"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use uswitch::stats::{Counter, PortStats};
 use crate::program::{
     control::{PortRow, Show},
     output::one_line,
+    report::router::{RouterRow, RowKind},
 };
 
 /// Looks that a port's line of the past has: a minute, at one a second.
@@ -61,6 +62,16 @@ pub(super) struct Rate {
     pub(super) bits: f64,
 }
 
+/// What the router does, packets by the second.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct RouterRate {
+    pub(super) received: f64,
+    pub(super) forwarded: f64,
+    pub(super) dropped: f64,
+    /// For which reason most of them.
+    pub(super) mostly: Option<String>,
+}
+
 impl Row {
     /// All frames dropped a second.
     pub(super) fn dropped(&self) -> f64 {
@@ -83,6 +94,8 @@ pub(super) struct Model {
     pub(super) lost: Option<String>,
     /// The share of a processor that each worker has had.
     pub(super) loads: Vec<f64>,
+    /// `None`: there is no router, or only one look at it.
+    pub(super) router: Option<RouterRate>,
     rows: Vec<Row>,
     last: Option<Sample>,
 }
@@ -99,6 +112,7 @@ impl Model {
             first: 0,
             lost: None,
             loads: Vec::new(),
+            router: None,
             rows: Vec::new(),
             last: None,
         }
@@ -135,6 +149,10 @@ impl Model {
             (Some(last), Some(elapsed)) => loads(&last.workers, &sample.workers, elapsed),
             _ => Vec::new(),
         };
+        self.router = last
+            .as_ref()
+            .zip(elapsed)
+            .and_then(|(last, elapsed)| router(&last.show.router, &sample.show.router, elapsed));
         self.last = Some(sample);
     }
 
@@ -145,6 +163,7 @@ impl Model {
             *row = Row { name: row.name.clone(), state: "-".to_owned(), ..Row::default() };
         }
         self.loads.clear();
+        self.router = None;
     }
 
     /// The ports that are wanted, in the order that is.
@@ -203,6 +222,26 @@ fn loads(before: &[Worker], now: &[Worker], elapsed: f64) -> Vec<f64> {
     now.iter().filter_map(load).collect()
 }
 
+/// What was routed between two looks. `None`: there is no router.
+fn router(before: &[RouterRow], now: &[RouterRow], elapsed: f64) -> Option<RouterRate> {
+    let rate = |row: &RouterRow| {
+        let old = before.iter().find(|old| old.name == row.name)?;
+        Some(row.count.saturating_sub(old.count) as f64 / elapsed)
+    };
+    let of = |name: &str| rate(now.iter().find(|row| row.name == name)?);
+    let drops = now.iter().filter(|row| row.kind == RowKind::Drop);
+    let drops = drops.filter_map(|row| Some((row, rate(row)?))).filter(|(_, rate)| *rate > 0.0);
+    let drops: Vec<_> = drops.collect();
+    let most = drops.iter().max_by(|(_, one), (_, other)| one.total_cmp(other));
+    Some(RouterRate {
+        received: of("received")?,
+        forwarded: of("forwarded")?,
+        // Not `sum`: that of nothing is -0.
+        dropped: drops.iter().fold(0.0, |sum, (_, rate)| sum + rate),
+        mostly: most.map(|(row, _)| one_line(&row.name)),
+    })
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -250,6 +289,38 @@ pub(super) mod tests {
         assert_eq!(row.tx, Rate { frames: 100.0, bits: 80_000.0 });
         assert_eq!(row.drops, [(Counter::TxFull, 15.0)]);
         assert_eq!((row.history, &*model.loads), (VecDeque::from([350.0]), &[0.25, 0.0][..]));
+    }
+
+    /// The same of a switch with a router that counts so.
+    pub(in super::super) fn routed(pid: u32, at: u64, counts: [u64; 4]) -> Sample {
+        let rows = [
+            ("received", RowKind::Packets),
+            ("forwarded", RowKind::Packets),
+            ("ttl", RowKind::Drop),
+            ("no_route", RowKind::Drop),
+        ];
+        let row = |((name, kind), count): ((&str, RowKind), u64)| {
+            let (name, about) = (name.to_owned(), String::new());
+            RouterRow { name, about, kind, count }
+        };
+        let mut sample = sample(pid, at, &[]);
+        sample.show.router = rows.into_iter().zip(counts).map(row).collect();
+        sample
+    }
+
+    #[test]
+    fn router_is_told_by_the_second() {
+        let mut model = Model::new(false);
+        model.take(routed(1, 1, [10, 5, 5, 0]));
+        assert_eq!(model.router, None, "one look tells no rate");
+        model.take(routed(1, 3, [110, 65, 15, 30]));
+        let mostly = Some("no_route".to_owned());
+        let expected = RouterRate { received: 50.0, forwarded: 30.0, dropped: 20.0, mostly };
+        assert_eq!(model.router, Some(expected));
+        model.take(routed(1, 4, [110, 65, 15, 30]));
+        assert_eq!(model.router, Some(RouterRate::default()));
+        model.take(routed(2, 5, [1, 1, 0, 0]));
+        assert_eq!(model.router, None, "another switch");
     }
 
     #[test]
