@@ -23,6 +23,7 @@ pub(crate) mod extension;
 mod plain;
 mod reassembly;
 mod stack;
+mod whole;
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
@@ -30,14 +31,15 @@ use smoltcp::wire::UdpPacket;
 
 use self::{
     extension::{End, Place, walk},
-    plain::{plain_v4, plain_v6, seal},
+    plain::seal,
     reassembly::{Joined, Key, Part, Reassembly},
     stack::Stack,
+    whole::{Came, Whole},
 };
 use crate::{
     emit::Emit,
     fragment::fragment,
-    icmp::{self, Echo, Error},
+    icmp::Error,
     limit::Tick,
     packet::{IPV6_HEADER_LEN, Ipv4, Ipv6, protocol},
     route::{Leg, LegId, MTU_MIN, MTU_MIN_V6},
@@ -47,6 +49,8 @@ use crate::{
 
 /// Octets of a fragment header (RFC 8200, section 4.5).
 const FRAGMENT_HEADER_LEN: usize = 8;
+/// Room behind it in a packet that every link carries.
+const FRAGMENT_ROOM: usize = (MTU_MIN_V6 - IPV6_HEADER_LEN - FRAGMENT_HEADER_LEN) & !7;
 /// The number of nothing (RFC 8200, section 4.7).
 const NO_NEXT_HEADER: u8 = 59;
 /// Octets of a packet behind its header, at most.
@@ -119,7 +123,7 @@ impl Own {
 
     /// Takes a packet that came by a leg, in a frame for one station, complete: its checksums are
     /// there and it is no longer than it was on a wire. What is behind its end does not matter.
-    /// The answers go to `out`, each no longer than the leg carries.
+    /// The answers go to `out`, as large as they are: see [`Own::cut`].
     pub fn packet(
         &mut self,
         leg: LegId,
@@ -147,12 +151,13 @@ impl Own {
             let Some(first) = first else { continue };
             // RFC 1122, section 3.3.2; RFC 8200, section 4.5. Who may not be told is not.
             let mut came = Came { leg, now_millis, out: &mut *out };
-            let _ = match Ipv4::parse(&first) {
-                Ok(packet) => self.refuse_v4(&mut came, Error::Reassembly, &first, &packet),
-                Err(_) => Ipv6::parse(&first).map_err(Silence::Malformed).and_then(|packet| {
-                    self.refuse_v6(&mut came, Error::Reassembly, &first, &packet)
-                }),
+            let about = match Ipv4::parse(&first) {
+                Ok(packet) => Ok(Whole::v4(&first, packet)),
+                Err(_) => Ipv6::parse(&first).map(|v6| Whole::v6(&first, v6, Place::FIRST)),
             };
+            let _ = about
+                .map_err(Silence::Malformed)
+                .and_then(|about| self.refuse(&mut came, Error::Reassembly, &about));
         }
     }
 
@@ -161,7 +166,7 @@ impl Own {
         let octets = &octets[..packet.len];
         self.check(came, packet.source.into(), packet.destination.into())?;
         if !packet.is_fragment() {
-            return self.whole_v4(came, octets, &packet);
+            return self.whole(came, &Whole::v4(octets, packet));
         }
         let more = packet.fragment & Ipv4::MORE_FRAGMENTS != 0;
         let (head, payload) = octets.split_at(packet.header_len);
@@ -183,36 +188,24 @@ impl Own {
         whole[6..8].fill(0);
         seal(&mut whole);
         let packet = Ipv4::parse(&whole).map_err(Silence::Malformed)?;
-        self.whole_v4(came, &whole, &packet)
+        self.whole(came, &Whole::v4(&whole, packet))
     }
 
-    fn whole_v4(
-        &mut self,
-        came: &mut Came<impl FnMut(&[u8])>,
-        octets: &[u8],
-        packet: &Ipv4,
-    ) -> Result<Fate> {
-        match packet.protocol {
-            protocol::ICMP => {
-                let plain = plain_v4(octets, packet);
-                let packet = Ipv4::parse(&plain).map_err(Silence::Malformed)?;
+    /// A packet without fragments, or of all of them.
+    fn whole(&mut self, came: &mut Came<impl FnMut(&[u8])>, whole: &Whole<'_>) -> Result<Fate> {
+        match whole.place.protocol {
+            _ if whole.is_icmp() => {
                 let ident = self.next_ident() as u16;
-                answer(icmp::echo_v4(&plain, &packet))?;
-                let mut room = vec![0; plain.len()];
-                icmp::emit_echo_v4(&mut room, &plain, &packet, ident);
-                self.send_v4(came, &room)
+                came.answer(&whole.echo(ident)?)
             }
-            protocol::TCP => {
-                let plain = plain_v4(octets, packet).into_owned();
-                self.reset(came, plain)
-            }
+            protocol::TCP => self.reset(came, whole.plain().into_owned()),
             protocol::UDP => {
-                let message = &octets[packet.header_len..];
-                check_udp(message, packet.source.into(), packet.destination.into())?;
-                self.refuse_v4(came, Error::Port, octets, packet)
+                check_udp(whole)?;
+                self.refuse(came, Error::Port, whole)
             }
-            // Where the protocol stands (RFC 791, section 3.1).
-            _ => self.refuse_v4(came, Error::Protocol(9), octets, packet),
+            _ if whole.is_empty() => Err(Silence::NotAsked),
+            // RFC 792; RFC 4443, section 3.4; RFC 8200, section 4.
+            _ => self.refuse(came, Error::Protocol(whole.place.named_at), whole),
         }
     }
 
@@ -227,9 +220,11 @@ impl Own {
         let octets = &octets[..packet.len];
         self.check(came, packet.source.into(), packet.destination.into())?;
         match walk(octets) {
-            End::Upper(place) => self.whole_v6(came, octets, &packet, place),
+            End::Upper(place) => self.whole(came, &Whole::v6(octets, packet, place)),
             End::Refused(None) => Err(Silence::Extension),
-            End::Refused(Some(error)) => self.refuse_v6(came, error, octets, &packet),
+            End::Refused(Some(error)) => {
+                self.refuse(came, error, &Whole::v6(octets, packet, Place::FIRST))
+            }
             End::Fragment(_) if joined => Err(Silence::Fragments),
             End::Fragment(place) => self.fragment_v6(came, octets, &packet, place),
         }
@@ -251,10 +246,11 @@ impl Own {
         let (offset, more) = (field & 0xfff8, field & 1 != 0);
         if more && payload.len() % 8 != 0 {
             // The length of the payload.
-            return self.refuse_v6(came, Error::Field(4), octets, packet);
+            return self.refuse(came, Error::Field(4), &Whole::v6(octets, *packet, place));
         }
         if before.len() - IPV6_HEADER_LEN + offset + payload.len() > PACKET_MAX {
-            return self.refuse_v6(came, Error::Field(place.at + 2), octets, packet);
+            let error = Error::Field(place.at + 2);
+            return self.refuse(came, error, &Whole::v6(octets, *packet, place));
         }
         let head = || {
             let mut head = before.to_vec();
@@ -275,37 +271,6 @@ impl Own {
         let len = u16::try_from(whole.len() - IPV6_HEADER_LEN).map_err(|_| Silence::Fragments)?;
         whole[4..6].copy_from_slice(&len.to_be_bytes());
         self.packet_v6(came, &whole, true)
-    }
-
-    fn whole_v6(
-        &mut self,
-        came: &mut Came<impl FnMut(&[u8])>,
-        octets: &[u8],
-        packet: &Ipv6,
-        place: Place,
-    ) -> Result<Fate> {
-        match place.protocol {
-            protocol::ICMPV6 => {
-                let plain = plain_v6(octets, place);
-                let packet = Ipv6::parse(&plain).map_err(Silence::Malformed)?;
-                answer(icmp::echo_v6(&plain, &packet))?;
-                let mut room = vec![0; plain.len()];
-                icmp::emit_echo_v6(&mut room, &plain, &packet);
-                self.send_v6(came, &room)
-            }
-            protocol::TCP => {
-                let plain = plain_v6(octets, place).into_owned();
-                self.reset(came, plain)
-            }
-            protocol::UDP => {
-                let message = &octets[place.at..];
-                check_udp(message, packet.source.into(), packet.destination.into())?;
-                self.refuse_v6(came, Error::Port, octets, packet)
-            }
-            NO_NEXT_HEADER => Err(Silence::NotAsked),
-            // RFC 4443, section 3.4; RFC 8200, section 4.
-            _ => self.refuse_v6(came, Error::Protocol(place.named_at), octets, packet),
-        }
     }
 
     /// Whether a packet is from a host and for an address of the router's own.
@@ -344,38 +309,17 @@ impl Own {
         Ok(Fate::Answered)
     }
 
-    fn refuse_v4(
+    /// Tells the sender of an error, if that may be.
+    fn refuse(
         &mut self,
         came: &mut Came<impl FnMut(&[u8])>,
         error: Error,
-        octets: &[u8],
-        packet: &Ipv4,
+        about: &Whole<'_>,
     ) -> Result<Fate> {
-        if !icmp::may_answer_v4(octets, packet) {
-            return Err(Silence::NotAsked);
-        }
+        about.may_be_told()?;
         self.limit(came)?;
         let ident = self.next_ident() as u16;
-        let mut room = vec![0; icmp::error_len_v4(packet.len)];
-        icmp::emit_error_v4(&mut room, error, packet.destination, (octets, packet), ident);
-        self.send_v4(came, &room)
-    }
-
-    fn refuse_v6(
-        &mut self,
-        came: &mut Came<impl FnMut(&[u8])>,
-        error: Error,
-        octets: &[u8],
-        packet: &Ipv6,
-    ) -> Result<Fate> {
-        let upper = packet.upper(octets).map_err(|_| Silence::Extension)?;
-        if !icmp::may_answer_v6(octets, packet, &upper) {
-            return Err(Silence::NotAsked);
-        }
-        self.limit(came)?;
-        let mut room = vec![0; icmp::error_len_v6(packet.len)];
-        icmp::emit_error_v6(&mut room, error, packet.destination, (octets, packet));
-        self.send_v6(came, &room)
+        came.answer(&about.error(error, ident))
     }
 
     /// Whether the leg may still cause something.
@@ -394,32 +338,24 @@ impl Own {
         self.ident
     }
 
-    /// Sends a packet, in fragments if the leg by which its cause came asks for that.
-    fn send_v4(&mut self, came: &mut Came<impl FnMut(&[u8])>, octets: &[u8]) -> Result<Fate> {
-        let mtu = self.tables.legs()[came.leg].mtu.max(MTU_MIN);
-        if octets.len() <= mtu {
-            (came.out)(octets);
-            return Ok(Fate::Answered);
+    /// Hands out a packet of the router's own as a link with this MTU carries it: as it is, or in
+    /// fragments. Those of IPv6 are no larger than what every link carries, for no router on their
+    /// way will cut them (RFC 8200, section 5).
+    pub fn cut(&mut self, octets: &[u8], mtu: usize, out: &mut impl FnMut(&[u8])) {
+        let least =
+            if octets.first().is_some_and(|first| first >> 4 == 6) { MTU_MIN_V6 } else { MTU_MIN };
+        if octets.len() <= mtu.max(least) {
+            return out(octets);
         }
-        let packet = Ipv4::parse(octets).map_err(Silence::Malformed)?;
-        let mut parts = Parts::default();
-        fragment(octets, &packet, mtu, &mut parts);
-        parts.0.iter().for_each(|part| (came.out)(part));
-        Ok(Fate::Answered)
-    }
-
-    /// The same for IPv6, whose routers cut nothing: no fragment is larger than what every link
-    /// carries (RFC 8200, section 5).
-    fn send_v6(&mut self, came: &mut Came<impl FnMut(&[u8])>, octets: &[u8]) -> Result<Fate> {
-        if octets.len() <= self.tables.legs()[came.leg].mtu.max(MTU_MIN_V6) {
-            (came.out)(octets);
-            return Ok(Fate::Answered);
+        if let Ok(packet) = Ipv4::parse(octets) {
+            let mut parts = Parts::default();
+            fragment(octets, &packet, mtu.max(least), &mut parts);
+            return parts.0.iter().for_each(|part| out(part));
         }
         let ident = self.next_ident().to_be_bytes();
-        let (header, payload) = octets.split_at(IPV6_HEADER_LEN);
-        let room = (MTU_MIN_V6 - IPV6_HEADER_LEN - FRAGMENT_HEADER_LEN) & !7;
-        for (number, piece) in payload.chunks(room).enumerate() {
-            let offset = number * room;
+        let Some((header, payload)) = octets.split_at_checked(IPV6_HEADER_LEN) else { return };
+        for (number, piece) in payload.chunks(FRAGMENT_ROOM).enumerate() {
+            let offset = number * FRAGMENT_ROOM;
             let field = offset as u16 | u16::from(offset + piece.len() < payload.len());
             let [a, b] = field.to_be_bytes();
             let next = [header[6], 0, a, b];
@@ -427,17 +363,9 @@ impl Own {
             let len = (part.len() - IPV6_HEADER_LEN) as u16;
             part[4..6].copy_from_slice(&len.to_be_bytes());
             part[6] = protocol::FRAGMENT;
-            (came.out)(&part);
+            out(&part);
         }
-        Ok(Fate::Answered)
     }
-}
-
-/// How a packet came, and where its answers go.
-struct Came<F> {
-    leg: usize,
-    now_millis: u64,
-    out: F,
 }
 
 /// The fragments of an answer.
@@ -451,19 +379,11 @@ impl Emit for Parts {
     }
 }
 
-/// Whether an echo request is to be answered.
-fn answer(echo: Echo) -> Result<()> {
-    match echo {
-        Echo::Request => Ok(()),
-        Echo::Invalid => Err(Silence::Malformed(Reason::EchoChecksum)),
-        Echo::None => Err(Silence::NotAsked),
-    }
-}
-
 /// Whether a datagram of UDP is whole (RFC 768; RFC 1122, section 4.1.3.4). Without a checksum it
 /// is of IPv4 alone (RFC 8200, section 8.1).
-fn check_udp(message: &[u8], source: IpAddr, destination: IpAddr) -> Result<()> {
-    let udp = UdpPacket::new_checked(message).map_err(|_| Silence::Transport)?;
+fn check_udp(whole: &Whole<'_>) -> Result<()> {
+    let udp = UdpPacket::new_checked(whole.payload()).map_err(|_| Silence::Transport)?;
+    let (source, destination) = whole.addresses();
     let bare = udp.checksum() == 0 && destination.is_ipv6();
     let sound = udp.verify_checksum(&source.into(), &destination.into()) && !bare;
     if sound { Ok(()) } else { Err(Silence::Transport) }
@@ -507,8 +427,11 @@ mod tests {
 
     /// What becomes of a packet that comes by the first leg, and the answers.
     fn ask(own: &mut Own, octets: &[u8]) -> (Fate, Vec<Vec<u8>>) {
-        let mut answers = Vec::new();
-        let fate = own.packet(LegId(0), octets, 1000, &mut |octets| answers.push(octets.to_vec()));
+        let (mut whole, mut answers) = (Vec::new(), Vec::new());
+        let fate = own.packet(LegId(0), octets, 1000, &mut |octets| whole.push(octets.to_vec()));
+        for octets in whole {
+            own.cut(&octets, 1400, &mut |part| answers.push(part.to_vec()));
+        }
         assert_eq!(fate == Fate::Answered, !answers.is_empty(), "{fate:?}");
         (fate, answers)
     }

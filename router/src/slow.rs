@@ -288,7 +288,11 @@ impl Slow {
     fn say(&mut self, leg: LegId, said: &[Vec<u8>], now: Tick, wire: &mut impl Wire) {
         for packet in said {
             let hop = destination(packet).and_then(|to| self.router.way_back(leg, to));
-            if let Some(hop) = hop {
+            let Some(hop) = hop else { continue };
+            let mut parts = Vec::new();
+            let mtu = self.router.tables().leg(hop.leg).mtu;
+            self.own.cut(packet, mtu, &mut |part| parts.push(part.to_vec()));
+            for packet in &parts {
                 self.counts.said += 1;
                 self.give(hop, Held { came: None, lead: &[], packet }.emit(), now, wire);
             }
@@ -478,7 +482,7 @@ mod tests {
     use super::*;
     use crate::{
         forward::sample::{ipv4, ipv6, sealed},
-        packet::{Ipv4, Ipv6, checksum_icmpv6},
+        packet::{Ipv4, Ipv6, checksum, checksum_icmpv6},
         route::Leg,
     };
 
@@ -692,6 +696,45 @@ mod tests {
         lab.packet(0, &question);
         let sent = lab.said.take(0, ethertype::IPV6);
         assert_eq!((sent.len(), sent[0].2[40]), (1, 129));
+    }
+
+    #[test]
+    fn answer_is_cut_for_the_leg_by_which_it_leaves() {
+        let mut lab = lab();
+        let leg = |link: &Link, mtu| Leg::new(link.own(), mtu);
+        let texts = [["10.0.0.1/24", "fd00::1/64"], ["10.1.0.1/24", "fd00:1::1/64"]];
+        let link = |(own, texts): (&LinkAddress, [&str; 2])| {
+            Link::new(*own, texts.map(|text| text.parse().unwrap()).to_vec())
+        };
+        let links: Vec<_> = OWN.iter().zip(texts).map(link).collect();
+        let legs = vec![leg(&links[0], 9000), leg(&links[1], 1300)];
+        lab.slow.swap(Arc::new(Tables::build(legs, &[]).unwrap()), links);
+        lab.ticks(100);
+        lab.said.0.clear();
+        for sender in ["10.1.0.2", "fd00:1::2"] {
+            let hop = Hop { leg: LegId(1), address: sender.parse().unwrap() };
+            lab.slow.neighbours().add_static(hop, HOST).unwrap();
+        }
+        // They came by the leg on whose link more fits.
+        let mut question = vec![8, 0, 0, 0, 0, 1, 0, 2];
+        question.resize(2000, 7);
+        let check = checksum(&question);
+        question[2..4].copy_from_slice(&check.to_be_bytes());
+        lab.packet(0, &ipv4("10.1.0.2", "10.0.0.1", 64, 1, &question));
+        let sent = lab.said.take(1, ethertype::IPV4);
+        let lens: Vec<_> = sent.iter().map(|(.., packet)| packet.len()).collect();
+        assert_eq!(lens, [1300, 2020 - 1280]);
+        question[0] = 128;
+        question[2..4].fill(0);
+        let mut question = ipv6("fd00:1::2", "fd00::1", 64, 58, &question);
+        let packet = Ipv6::parse(&question).unwrap();
+        let check = checksum_icmpv6(packet.source, packet.destination, &question[40..]);
+        question[42..44].copy_from_slice(&check.to_be_bytes());
+        lab.packet(0, &question);
+        let sent = lab.said.take(1, ethertype::IPV6);
+        let lens: Vec<_> = sent.iter().map(|(.., packet)| packet.len()).collect();
+        assert_eq!(lens, [1280, 48 + 2000 - 1232]);
+        assert!(lab.said.0.is_empty());
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub(super) struct Place {
     pub(super) named_at: usize,
 }
 
+impl Place {
+    /// Behind the header of IPv6, whatever that is.
+    pub(super) const FIRST: Place =
+        Place { protocol: super::NO_NEXT_HEADER, at: IPV6_HEADER_LEN, named_at: NEXT_HEADER };
+}
+
 /// Goes along the extension headers of a packet: all of its octets and no more.
 pub(super) fn walk(octets: &[u8]) -> End {
     let Some(first) = octets.get(NEXT_HEADER) else { return End::Refused(None) };
