@@ -144,13 +144,14 @@ impl Own {
         self.reassembly.next()
     }
 
-    /// Tells the senders of packets whose fragments did not come. To be called at [`Own::next`],
-    /// or more often.
-    pub fn tick(&mut self, now_millis: u64, out: &mut impl FnMut(&[u8])) {
+    /// Tells the senders of packets whose fragments did not come, each on the leg by which the
+    /// first of them came. To be called at [`Own::next`], or more often.
+    pub fn tick(&mut self, now_millis: u64, out: &mut impl FnMut(LegId, &[u8])) {
         while let Some((leg, first)) = self.reassembly.expired(now_millis) {
             let Some(first) = first else { continue };
             // RFC 1122, section 3.3.2; RFC 8200, section 4.5. Who may not be told is not.
-            let mut came = Came { leg, now_millis, out: &mut *out };
+            let out = |octets: &[u8]| out(LegId(leg as u16), octets);
+            let mut came = Came { leg, now_millis, out };
             let about = match Ipv4::parse(&first) {
                 Ok(packet) => Ok(Whole::v4(&first, packet)),
                 Err(_) => Ipv6::parse(&first).map(|v6| Whole::v6(&first, v6, Place::FIRST)),
@@ -793,8 +794,8 @@ mod tests {
         without[5] = 77;
         assert_eq!(ask(&mut host, &sealed(without)).0, Fate::Waits);
         let mut told = Vec::new();
-        host.tick(60_999, &mut |_| panic!("it is not time yet"));
-        host.tick(61_000, &mut |octets| told.push(octets.to_vec()));
+        host.tick(60_999, &mut |_, _| panic!("it is not time yet"));
+        host.tick(61_000, &mut |_, octets| told.push(octets.to_vec()));
         assert_eq!(told.len(), 2);
         let message = icmp_v4(&told[0]);
         assert_eq!((message.msg_type(), message.msg_code()), (11.into(), 1));

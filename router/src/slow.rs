@@ -365,8 +365,10 @@ impl Slow {
             }
         }
         let mut said = Vec::new();
-        self.own.tick(millis(now), &mut |packet| said.push(packet.to_vec()));
-        self.say(LegId(0), &said, now, wire);
+        self.own.tick(millis(now), &mut |leg, packet| said.push((leg, packet.to_vec())));
+        for (leg, packet) in said {
+            self.say(leg, &[packet], now, wire);
+        }
         self.tell_failed(now, wire);
     }
 
@@ -735,6 +737,21 @@ mod tests {
         let lens: Vec<_> = sent.iter().map(|(.., packet)| packet.len()).collect();
         assert_eq!(lens, [1280, 48 + 2000 - 1232]);
         assert!(lab.said.0.is_empty());
+    }
+
+    #[test]
+    fn sender_of_half_a_packet_is_told_on_his_own_link() {
+        let mut lab = lab();
+        let sender = Hop { leg: LegId(1), address: "fe80::9".parse().unwrap() };
+        lab.slow.neighbours().add_static(sender, HOST).unwrap();
+        let half = [&[17, 0, 0, 1, 9, 9, 9, 9][..], &[1; 64]].concat();
+        lab.packet(1, &ipv6("fe80::9", "fd00:1::1", 64, 44, &half));
+        lab.ticks(601);
+        let errors = |lab: &mut Lab, leg| {
+            let said = lab.said.take(leg, ethertype::IPV6);
+            said.into_iter().filter(|(.., octets)| octets[40..42] == [3, 1]).count()
+        };
+        assert_eq!([0, 1].map(|leg| errors(&mut lab, leg)), [0, 1]);
     }
 
     #[test]
