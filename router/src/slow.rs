@@ -481,6 +481,8 @@ impl Emit for Made {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::Index};
+
     use super::*;
     use crate::{
         forward::sample::{ipv4, ipv6, sealed},
@@ -854,6 +856,87 @@ mod tests {
         assert_eq!(heard, all);
         assert!(all.len() > 10 && woken < 40, "{} and {woken} of {ticks}", all.len());
         assert_eq!(next, None, "nobody is known and nothing is said any more");
+    }
+
+    /// Sound messages of all kinds, for the router and through it.
+    fn templates() -> Vec<(u16, Vec<u8>)> {
+        let discovery = |source: &str, to: &str, message: &[u8]| {
+            let mut packet = ipv6(source, to, 255, 58, message);
+            let header = Ipv6::parse(&packet).unwrap();
+            let check = checksum_icmpv6(header.source, header.destination, &packet[40..]);
+            packet[42..44].copy_from_slice(&check.to_be_bytes());
+            packet
+        };
+        let about = "fd00::1".parse::<std::net::Ipv6Addr>().unwrap().octets();
+        let solicit = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &about, &[1, 1], &HOST.0].concat();
+        let advert = [&[136, 0, 0, 0, 0x60, 0, 0, 0][..], &about, &[2, 1], &HOST.0].concat();
+        let options = [60, 0, 1, 4, 0, 0, 0, 0, 43, 0, 0, 0, 0xde, 2, 0, 0, 17, 2, 0, 0];
+        let fragment = [&[58, 0, 0, 1, 9, 9, 9, 9][..], &[128, 0, 1, 2, 3, 4, 5, 6]].concat();
+        let mut half = ipv4("10.0.0.2", "10.0.0.1", 64, 1, &[8; 64]);
+        half[6] = 0x20;
+        let strict = [7, 7, 4, 0, 0, 0, 0, 0, 1, 2, 3, 4];
+        let mut optioned = ipv4("10.0.0.2", "10.1.0.2", 1, 17, &strict);
+        optioned[0] = 0x47;
+        vec![
+            (ethertype::ARP, arp_reply()),
+            (ethertype::IPV4, ipv4("10.0.0.2", "10.0.0.1", 64, 1, b"\x08\0\0\0\0\x01\0\x02")),
+            (ethertype::IPV4, ipv4("10.0.0.2", "10.1.0.1", 64, 6, &[0x50; 20])),
+            (ethertype::IPV4, ipv4("10.0.0.2", "10.9.9.9", 64, 17, &[1; 1600])),
+            (ethertype::IPV4, sealed(half)),
+            (ethertype::IPV4, sealed(optioned)),
+            (ethertype::IPV6, discovery("fd00::2", "ff02::1:ff00:1", &solicit)),
+            (ethertype::IPV6, discovery("fd00::2", "fd00::1", &advert)),
+            (ethertype::IPV6, discovery("fe80::9", "ff02::2", &[133, 0, 0, 0, 0, 0, 0, 0])),
+            (ethertype::IPV6, discovery("fd00::2", "fd00::1", b"\x80\0\0\0\0\x01\0\x02")),
+            (ethertype::IPV6, ipv6("fd00::2", "fd00::1", 64, 0, &options)),
+            (ethertype::IPV6, ipv6("fd00::2", "fd00::1", 64, 44, &fragment)),
+            (ethertype::IPV6, ipv6("fd00::2", "fd00:1::1", 1, 6, &[0x50; 20])),
+            (ethertype::IPV6, ipv6("fd00::2", "fd00:1::2", 1, 17, &[0x50; 1600])),
+        ]
+    }
+
+    proptest! {
+        /// Messages that are nearly sound, in any order, with time in between.
+        #[test]
+        fn whatever_comes_what_is_said_is_sound(
+            messages in vec(
+                (0..templates().len(), 0..2_u16, vec((any::<Index>(), any::<u8>()), 0..4),
+                 0..1700_usize, 0..40_u32, any::<bool>()),
+                1..12,
+            ),
+        ) {
+            let (mut lab, templates) = (lab(), templates());
+            lab.slow.advertise(&[Some(AdvertiseConfig::default()), None], &mut lab.said);
+            for (which, leg, edits, cut, ticks, whole) in messages {
+                let (kind, mut octets) = templates[which].clone();
+                for (at, octet) in edits {
+                    let at = at.index(octets.len());
+                    octets[at] = octet;
+                }
+                if !whole {
+                    octets.truncate(cut);
+                } else if kind == ethertype::IPV4 && octets[0] & 0xf >= 5 {
+                    // Else few would come farther than the checksum.
+                    let len = (usize::from(octets[0] & 0xf) * 4).min(octets.len());
+                    octets[10..12].fill(0);
+                    let check = checksum(&octets[..len]);
+                    octets[10..12].copy_from_slice(&check.to_be_bytes());
+                }
+                lab.hear(leg, kind, &octets, octets.len());
+                lab.ticks(ticks);
+                // It never forgets to wake up for what it has begun.
+                let waits = lab.slow.neighbours().iter().any(|known| known.held > 0);
+                prop_assert!(!waits || lab.slow.next(Tick(lab.now)).is_some());
+            }
+            for (_, _, _, kind, packet) in lab.said.0.drain(..) {
+                let sound = match kind {
+                    ethertype::IPV4 => Ipv4::parse(&packet).is_ok_and(|p| p.len == packet.len()),
+                    ethertype::IPV6 => Ipv6::parse(&packet).is_ok_and(|p| p.len == packet.len()),
+                    _ => packet.len() == 28,
+                };
+                prop_assert!(sound && packet.len() <= 1500, "{:02x?}", packet);
+            }
+        }
     }
 
     #[test]
