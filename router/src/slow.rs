@@ -793,6 +793,8 @@ mod tests {
         let mut lab = lab();
         let config = AdvertiseConfig::default();
         lab.slow.advertise(&[None, Some(config)], &mut lab.said);
+        // What is due at once is done with the next tick: nobody may be kept awake for it.
+        assert_eq!(lab.slow.next(Tick(lab.now)), Some(Tick(lab.now + 1)));
         lab.ticks(1);
         assert!(lab.said.take(0, ethertype::IPV6).is_empty());
         let told = lab.said.take(1, ethertype::IPV6);
