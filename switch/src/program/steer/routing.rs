@@ -10,7 +10,10 @@ use super::{
     Line, Steer, What, Which, flow,
     neighbours::{self, NeighCommand},
 };
-use crate::program::control::{FlowSpec, HopRow, Request, RoutePage, RouteRow};
+use crate::program::{
+    control::{FlowSpec, HopRow, Request, RoutePage, RouteRow},
+    output,
+};
 
 /// The commands about the router.
 #[derive(Debug, Subcommand)]
@@ -145,7 +148,8 @@ impl Line {
     /// Asks, and prints what comes of it.
     pub(super) fn router(&mut self, ask: &Ask, json: bool) -> Result<String, String> {
         match ask {
-            Ask::Routes => Ok(routes(&self.routes()?, json)),
+            Ask::Routes if json => Ok(routes(&self.routes()?, true)),
+            Ask::Routes => self.print_routes(),
             Ask::Route(address, flow) => {
                 let (address, flow) = (address.to_string(), *flow);
                 let page: RoutePage = self.ask(&Request::RouteGet { address, flow })?;
@@ -161,6 +165,25 @@ impl Line {
             }
             Ask::Neighbours(ask) => self.neighbours(ask, json),
             Ask::Legs { statistics } => self.legs(*statistics, json),
+        }
+    }
+
+    /// Prints all routes but those of the last page, which it returns. Who has seen enough, as
+    /// `head` has, need not wait for a million.
+    fn print_routes(&mut self) -> Result<String, String> {
+        let mut first = 0;
+        loop {
+            let page: RoutePage = self.ask(&Request::RouteShow { from: first })?;
+            let text = routes(&page.routes, false);
+            match page.next.filter(|next| *next > first) {
+                Some(next) => first = next,
+                None => return Ok(text),
+            }
+            match output::print_more(&text) {
+                Ok(()) => {}
+                Err(output::DONE) => return Ok(String::new()),
+                Err(_) => return Err("not all routes were told".to_owned()),
+            }
         }
     }
 
