@@ -12,8 +12,8 @@ const NEAR6: &str = "fd00::2";
 const FAR6: &str = "fd00:1::2";
 const OWN6: &str = "fd00::1";
 
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
+pub const ICMP: u8 = 1;
+pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 pub const ICMP6: u8 = 58;
 /// For experiments (RFC 3692).
@@ -30,7 +30,7 @@ pub struct Case {
 }
 
 /// The checksum of the internet (RFC 1071).
-fn checksum(octets: &[u8]) -> [u8; 2] {
+pub fn checksum(octets: &[u8]) -> [u8; 2] {
     let words = octets
         .chunks(2)
         .map(|word| u32::from_be_bytes([0, 0, word[0], *word.get(1).unwrap_or(&0)]));
@@ -51,7 +51,7 @@ fn sealed(mut packet: Vec<u8>) -> Vec<u8> {
 }
 
 /// With these octets in the place of those at this offset.
-fn changed(mut packet: Vec<u8>, at: usize, octets: &[u8]) -> Vec<u8> {
+pub fn changed(mut packet: Vec<u8>, at: usize, octets: &[u8]) -> Vec<u8> {
     packet[at..at + octets.len()].copy_from_slice(octets);
     sealed(packet)
 }
@@ -111,19 +111,19 @@ pub fn udp(octets: usize) -> Vec<u8> {
 }
 
 /// The first segment of a connection.
-fn syn() -> Vec<u8> {
+pub fn syn() -> Vec<u8> {
     [&[0x80, 1, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 4, 0, 0, 0, 0, 0][..]].concat()
 }
 
 /// An echo request, sealed for IPv4.
-fn echo() -> Vec<u8> {
+pub fn echo() -> Vec<u8> {
     let mut message = vec![8, 0, 0, 0, 0, 1, 0, 2, 1, 2, 3, 4];
     let check = checksum(&message);
     message[2..4].copy_from_slice(&check);
     message
 }
 
-fn with_options(options: &[u8]) -> Vec<u8> {
+pub fn with_options(options: &[u8]) -> Vec<u8> {
     let mut packet = v4(NEAR, FAR, 64, UDP, &udp(8));
     packet.splice(20..20, options.iter().copied());
     packet[0] = 0x45 + (options.len() / 4) as u8;

@@ -95,6 +95,20 @@ impl Machine {
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     }
 
+    /// What a command says of the program that runs, with these words.
+    pub fn says(&self, words: &str) -> String {
+        self.shell(&format!("exec \"$0\" {words}"))
+    }
+
+    /// What a shell says to whom the program is `$0`.
+    pub fn shell(&self, script: &str) -> String {
+        let mut command = Command::new("bash");
+        command.args(["-c", script]).arg(program()).env("USWITCH_RUNTIME_DIR", self.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{script}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// A host behind this TAP, with these addresses, to which all else is by way of these routers.
     pub fn host(&self, tap: &str, addresses: &[&str], routers: &[&str]) -> Namespace {
         let host = Namespace::new().unwrap();
