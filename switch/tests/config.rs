@@ -95,6 +95,40 @@ error: there is no option `mtuu`; did you mean `mtu`?
     }
 }
 
+/// What people get wrong about a router, all of it in one file and told at once.
+#[cfg(feature = "router")]
+#[test]
+fn all_faults_of_a_router_are_told_with_their_places() {
+    let folder = folder();
+    let text = "[[port]]\ntap = \"tap0\"\n\
+        [[leg]]\nbridge = \"br\"\naddress = [\"10.0.0.1/24\", \"fd00:1::1/64\"]\n\
+        [[leg]]\nbridge = \"lab\"\naddress = [\"10.0.0.129/25\"]\n\
+        [[leg]]\nbridge = \"attic\"\naddress = [\"10.2.0.1/24\"]\n\
+        [[leg]]\nbridge = \"shed\"\naddress = [\"10.2.0.1/24\"]\n\
+        [[route]]\nto = \"10.8.0.0/16\"\n\
+        [[route]]\nto = \"10.9.0.1/16\"\nvia = \"10.2.0.2\"\n\
+        [[route]]\nto = \"10.10.0.0/16\"\nvia = \"192.168.7.7\"\n\
+        [[route]]\nto = \"fd00:9::/64\"\nvia = \"fd00:7::2\"\n\
+        [[route]]\nto = \"fd00:a::/64\"\nleg = \"cellar\"\n";
+    write(&folder, "lab.toml", text);
+    let (code, out, told) = uswitch(&folder, "check lab.toml");
+    assert_eq!((code, &*out), (Some(2), ""), "{told}");
+    for (place, sentence) in [
+        ("8:12", "leg `lab` is on 10.0.0.128/25, and leg `br` on 10.0.0.0/24"),
+        ("14:12", "10.2.0.1"),
+        ("15:1", "it leads nowhere"),
+        ("18:6", "10.9.0.1/16 has bits set behind its length"),
+        ("22:7", "the gateway 192.168.7.7 of the route to 10.10.0.0/16 is on no link"),
+        ("25:7", "the gateway fd00:7::2 of the route to fd00:9::/64 is on no link"),
+        ("28:7", "cellar"),
+    ] {
+        let fault = told.split("error: ").find(|fault| fault.contains(&format!("toml:{place}\n")));
+        let fault = fault.unwrap_or_else(|| panic!("{place}: {told}"));
+        assert!(fault.contains(sentence) && fault.contains('^'), "{place}: {fault}");
+    }
+    assert_eq!(told.matches("error: ").count(), 7, "{told}");
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_a_failure() {
     let folder = folder();
