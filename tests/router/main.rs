@@ -17,6 +17,7 @@ mod meeting;
 mod member;
 mod messages;
 mod program;
+mod readme;
 mod redirect;
 mod solicit;
 mod traffic;
