@@ -5,6 +5,7 @@ mod accounts;
 mod beside;
 mod cases;
 mod chain;
+mod dead;
 mod differential;
 mod hostile;
 mod idle;
