@@ -49,6 +49,34 @@ fn one_line_is_a_router_between_a_segment_and_a_tun() {
     assert!(report["total"]["rx_octets"].as_u64() > Some(TCP_OCTETS), "{report}");
 }
 
+/// Ports that are in no bridge but have a leg each; one goes and comes again.
+#[test]
+fn leg_on_a_single_port_needs_no_bridge() {
+    if !privileged() {
+        return;
+    }
+    let machine = Machine::new();
+    let running = machine.start(&[
+        "--ports=tap0,tap1,tap2,tap3",
+        "--leg=tap0=10.0.0.1/24,fd00:1::1/64",
+        "--leg=tap1=10.1.0.1/24,fd00:2::1/64",
+    ]);
+    let one = machine.host("tap0", &["10.0.0.2/24", "fd00:1::2/64"], &["10.0.0.1", "fd00:1::1"]);
+    let two = machine.host("tap1", &["10.1.0.2/24", "fd00:2::2/64"], &["10.1.0.1", "fd00:2::1"]);
+    // Who asks on the link hears when the router uses an address (RFC 4862, section 5.4).
+    ping(&one, "fd00:1::1");
+    ping(&two, "fd00:2::1");
+    for address in ["10.1.0.1", "10.1.0.2", "fd00:2::1", "fd00:2::2"] {
+        ping(&one, address);
+    }
+    transfer(&two, &one, "fd00:1::2".parse().unwrap());
+    // The others are in one bridge, as ever.
+    let three = machine.host("tap2", &["10.2.0.2/24"], &[]);
+    let _four = machine.host("tap3", &["10.2.0.3/24"], &[]);
+    ping(&three, "10.2.0.3");
+    running.stop();
+}
+
 /// Networks beyond the TUN, by words and by a file that says the same.
 #[test]
 fn routes_lead_to_networks_behind_a_neighbour() {

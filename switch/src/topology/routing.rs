@@ -8,7 +8,7 @@ use super::{
     legs::{self, Given},
     neighbours, number, router,
     router::Tables,
-    tuns,
+    single, tuns,
 };
 
 /// ICMP errors a second, and at once.
@@ -89,6 +89,14 @@ impl Routing {
         };
         let legs_known = whole && !words.unread_legs;
         Routing { legs, routes, router, legs_known, ports }
+    }
+
+    /// Gives ports that have legs of their own their bridges: see [`single`].
+    pub(super) fn settle(&self, ports: &mut [PortSpec], faults: &mut Faults) {
+        for (number, sentence) in single::settle(ports, &self.legs.specs) {
+            let part = Part { of: super::PartOf::Leg, number, option: "bridge", which: 0 };
+            self.legs.blame(number, About::Router(part, None), sentence, faults);
+        }
     }
 
     /// Judges them beside these ports, and hands them out.

@@ -7,9 +7,9 @@ use uswitch::topology::Words;
 #[derive(Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Router")]
 pub(super) struct RouterArgs {
-    /// A foot of the router in a bridge: `br=10.0.0.1/24,fd00:1::1/64`; may be repeated. Behind
-    /// the addresses: `mtu=OCTETS`, `mac=ADDRESS`, `reverse-path=strict|loose|off`, `proxy=on`,
-    /// `redirects=on`
+    /// A foot of the router in a bridge: `br=10.0.0.1/24,fd00:1::1/64`, or on a port alone:
+    /// `tap0=10.0.0.1/24`; may be repeated. Behind the addresses: `mtu=OCTETS`, `mac=ADDRESS`,
+    /// `reverse-path=strict|loose|off`, `proxy=on`, `redirects=on`
     #[arg(long, value_name = "BRIDGE=ADDRESS/BITS,...")]
     leg: Vec<String>,
 

@@ -6,7 +6,7 @@ use uswitch::{
     port::{KernelDrops, PortId},
     stats::{Counter, PortStats},
     switch::PortReport,
-    topology::{Faults, PortKind, PortSpec, Topology, Words, check_bridges, check_twice},
+    topology::{PortKind, PortSpec, Topology, Words},
 };
 
 use super::{PAGE_OCTETS, Steered, json, lines};
@@ -170,16 +170,9 @@ impl Steered<'_> {
             ..Words::default()
         };
         let topology = Topology::resolve(&words, &[0]).map_err(|faults| lines(&faults))?;
-        let mut faults = Faults::default();
-        let there = self.plugs.specs().map(|(spec, _)| spec);
-        let all: Vec<_> = there.chain(&topology.ports).cloned().collect();
-        check_twice(&all, &mut faults);
-        check_bridges(&all, &self.topology.legs, &mut faults);
-        if !faults.is_empty() {
-            return Err(lines(&faults));
-        }
+        let ports = &self.beside(&topology.ports)?;
         self.plugs.forget_bridges(self.handle, &self.topology.legs);
-        open::open_more(self.plugs, &topology.ports, switch.workers)
+        open::open_more(self.plugs, ports, switch.workers)
             .map_err(|failures| failures.join("\n"))?;
         match self.plugs.plug_in(self.handle) {
             Ok(changes) => {
@@ -187,7 +180,7 @@ impl Steered<'_> {
                 Ok(Told { told: self.changes.iter().map(Change::to_string).collect() })
             }
             Err(error) => {
-                for PortSpec { name, .. } in &topology.ports {
+                for PortSpec { name, .. } in ports {
                     self.plugs.remove(name, self.handle);
                 }
                 Err(format!("the port was not plugged in: {}", netlab::reason(&error)))

@@ -1,7 +1,9 @@
 //! `port.set`: what can be changed of a port that stays. Anything else would take its device away
 //! and open it again, and frames with it: that is for who deletes and adds it.
 
-use uswitch::topology::{COMMON, Faults, PortSpec, can_be_set, check_quotas};
+use uswitch::topology::{
+    COMMON, Faults, PortSpec, can_be_set, check_bridges, check_quotas, check_twice, settle,
+};
 
 use super::{Steered, Told, lines};
 use crate::program::control::Event;
@@ -10,6 +12,23 @@ use crate::program::control::Event;
 const DEFAULT: &str = "default";
 
 impl Steered<'_> {
+    /// These ports beside all others: in a bridge of its own is the one on which a leg is.
+    pub(super) fn beside(&self, new: &[PortSpec]) -> Result<Vec<PortSpec>, String> {
+        let mut faults = Faults::default();
+        let there = self.plugs.specs().map(|(spec, _)| spec);
+        let mut all: Vec<_> = there.chain(new).cloned().collect();
+        for (_, why) in settle(&mut all, &self.topology.legs) {
+            faults.push(why);
+        }
+        check_twice(&all, &mut faults);
+        check_bridges(&all, &self.topology.legs, &mut faults);
+        if faults.is_empty() {
+            Ok(all.split_off(all.len() - new.len()))
+        } else {
+            Err(lines(&faults))
+        }
+    }
+
     /// Sets these options of the port of this name: all, or none.
     pub(super) fn set(&mut self, name: &str, words: &[String]) -> Result<Told, String> {
         let old = self.plugs.specs().find(|(spec, _)| spec.name == name);
