@@ -16,8 +16,8 @@ fi
 
 # Programs that the tests use beside what Cargo builds, and their Debian packages.
 packages=(bird2 busybox-static ethtool iperf3 iproute2 iputils-tracepath ndisc6
-    openvswitch-switch passt procps prometheus qemu-system-x86 radvdump strace systemd tcpdump
-    tmux traceroute tshark util-linux valgrind vde2)
+    openvswitch-switch passt procps prometheus qemu-system-x86 radvdump socat strace systemd
+    tcpdump tmux traceroute tshark util-linux valgrind vde2)
 
 install() {
     local missing=()

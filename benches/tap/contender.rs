@@ -2,10 +2,9 @@
 //! the kernel.
 
 use std::{
-    env, fs,
+    env,
     io::{self, BufRead, BufReader},
     os::fd::{AsFd, AsRawFd},
-    path::{Path, PathBuf},
     process::{self, Child, Command, ExitCode, Stdio},
     time::Duration,
 };
@@ -26,7 +25,10 @@ use uswitch::{
     routing::{LegConfig, Legs},
     switch::{self, BusyPoll, PortConfig, SwitchConfig},
 };
-use uswitch_bench::device::bare::{self, Loop, Wait};
+use uswitch_bench::device::{
+    Device,
+    bare::{self, Loop, Wait},
+};
 use uswitch_router::{link::LinkAddress, neighbour::Link, route::Leg};
 
 use crate::rings;
@@ -61,16 +63,16 @@ pub struct Contender {
     pub name: &'static str,
     /// The namespaces at its two ends, each with a link [`LINK`].
     pub hosts: [Namespace; 2],
-    /// Its processes; the first does the work.
+    /// Its processes, if it is of this program; the first does the work.
     pub processes: Vec<Child>,
+    /// It, if it is somebody else's.
+    pub device: Option<Device>,
     /// It burns a processor, so it is stopped while others are measured.
     pub polls: bool,
     /// Small frames bear packets, to be sent to this address on the first host's link.
     pub next_hop: Option<[u8; 6]>,
     /// The namespace in which it lives, if not with us.
     pub _between: Option<Namespace>,
-    /// Where its sockets are.
-    pub _folder: Option<Folder>,
 }
 
 impl Contender {
@@ -143,7 +145,7 @@ impl Contender {
         let (processes, _between) = (vec![child], Some(between));
         let next_hop = None;
         let mut contender =
-            Contender { name, hosts, processes, polls, next_hop, _between, _folder: None };
+            Contender { name, hosts, processes, device: None, polls, next_hop, _between };
         if kind == "router" {
             contender.route(ROUTER)?;
         } else {
@@ -180,7 +182,7 @@ impl Contender {
         let (processes, between) = (Vec::new(), Some(between));
         let (polls, next_hop) = (false, None);
         let mut contender =
-            Contender { name, hosts, processes, polls, next_hop, _between: between, _folder: None };
+            Contender { name, hosts, processes, device: None, polls, next_hop, _between: between };
         contender.route(mac)?;
         Ok(Some(contender))
     }
@@ -217,10 +219,10 @@ impl Contender {
             name,
             hosts,
             processes,
+            device: None,
             polls: false,
             next_hop: None,
             _between: between,
-            _folder: None,
         };
         contender.address()?;
         Ok(Some(contender))
@@ -242,11 +244,17 @@ impl Contender {
         Ok(())
     }
 
+    /// The numbers of its processes; the first does the work.
+    pub fn pids(&self) -> impl Iterator<Item = u32> {
+        let others = self.device.iter().flat_map(Device::pids);
+        self.processes.iter().map(Child::id).chain(others)
+    }
+
     /// Stops or continues one that polls.
     pub fn signal(&self, signal: Signal) {
-        for child in &self.processes {
+        for pid in self.pids() {
             // It has ended: the measurement will show that.
-            let _ = kill(Pid::from_raw(child.id() as i32), signal);
+            let _ = kill(Pid::from_raw(pid as i32), signal);
         }
     }
 }
@@ -358,23 +366,5 @@ fn run_router(taps: [Tap; 2], workers: usize) {
     println!("ready");
     loop {
         std::thread::park();
-    }
-}
-
-/// A folder for sockets and databases, removed at the end.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    /// Makes one.
-    pub fn new(name: &str) -> io::Result<Folder> {
-        let folder = Path::new("/tmp").join(format!("uswitch-bench-{name}-{}", process::id()));
-        fs::create_dir(&folder)?;
-        Ok(Folder(folder))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

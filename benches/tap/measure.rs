@@ -18,6 +18,7 @@ use netlab::{
     },
 };
 use nix::sys::signal::Signal;
+use uswitch_bench::cpu;
 
 use crate::contender::{ADDRESSES, Contender, LINK};
 
@@ -114,9 +115,9 @@ pub fn round(contender: &mut Contender, trial: &Trial) -> io::Result<Figures> {
 }
 
 fn idle(contender: &Contender, trial: &Trial) -> io::Result<f64> {
-    let (begin, before) = (Instant::now(), cpu_of(contender)?);
+    let (begin, before) = (Instant::now(), cpu_of(contender));
     thread::sleep(trial.duration / 2);
-    Ok(100.0 * (cpu_of(contender)? - before).as_secs_f64() / begin.elapsed().as_secs_f64())
+    Ok(100.0 * (cpu_of(contender) - before).as_secs_f64() / begin.elapsed().as_secs_f64())
 }
 
 fn tcp(contender: &Contender, streams: usize, trial: &Trial) -> io::Result<f64> {
@@ -140,12 +141,12 @@ fn small(contender: &Contender, trial: &Trial) -> io::Result<(f64, f64, f64)> {
     };
     let frame: Vec<u8> = frame.into_iter().chain(std::iter::repeat(0)).take(SMALL).collect();
     let arrived = || Ok::<_, io::Error>(to.links()?.expect(LINK)?.counters.rx_packets);
-    let (before, cpu, cpu_all) = (arrived()?, cpu_of(contender)?, cpu_of_all()?);
+    let (before, cpu, cpu_all) = (arrived()?, cpu_of(contender), cpu::of_machine()?);
     let burst = Burst { frame: &frame, duration: trial.duration, bypass_qdisc: false };
     let sent = burst.send(from, LINK, &AtomicU64::new(0), &NEVER)?;
     let frames = (arrived()? - before) as f64;
     let each = |time: Duration| time.as_nanos() as f64 / frames;
-    let (cpu, cpu_all) = (cpu_of(contender)? - cpu, cpu_of_all()? - cpu_all);
+    let (cpu, cpu_all) = (cpu_of(contender) - cpu, cpu::of_machine()? - cpu_all);
     Ok((frames / sent.elapsed.as_secs_f64() / 1e6, each(cpu), each(cpu_all)))
 }
 
@@ -184,37 +185,16 @@ fn address(host: usize, port: u16) -> SocketAddr {
     SocketAddr::new(ADDRESSES[host].parse().expect("an address"), port)
 }
 
-/// Processor time that the threads of a contender have taken, in nanoseconds exactly
-/// (Documentation/scheduler/sched-stats.rst).
-fn cpu_of(contender: &Contender) -> io::Result<Duration> {
-    let mut nanos = 0;
-    for child in &contender.processes {
-        for task in fs::read_dir(format!("/proc/{}/task", child.id()))? {
-            let path = task?.path().join("schedstat");
-            // A thread may end between the two.
-            let text = fs::read_to_string(path).unwrap_or_default();
-            nanos += text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
-        }
-    }
-    Ok(Duration::from_nanos(nanos))
+/// Processor time that the threads of a contender have taken.
+fn cpu_of(contender: &Contender) -> Duration {
+    contender.pids().map(cpu::of_process).sum()
 }
 
 /// VmHWM of proc_pid_status(5), which is in units of 1024 octets.
 fn peak(contender: &Contender) -> io::Result<f64> {
-    let Some(first) = contender.processes.first() else { return Ok(0.0) };
-    let status = fs::read_to_string(format!("/proc/{}/status", first.id()))?;
+    let Some(first) = contender.pids().next() else { return Ok(0.0) };
+    let status = fs::read_to_string(format!("/proc/{}/status", first))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     let kibibytes = line.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
     Ok(kibibytes.unwrap_or_default() / 1024.0)
-}
-
-/// Processor time that the machine has spent busy (proc_stat(5)): all but idle and iowait.
-fn cpu_of_all() -> io::Result<Duration> {
-    let stat = fs::read_to_string("/proc/stat")?;
-    let first = stat.lines().next().unwrap_or_default();
-    let fields: Vec<u64> = first.split(' ').filter_map(|field| field.parse().ok()).collect();
-    // user nice system idle iowait irq softirq steal; the rest is counted in these.
-    let busy = [0, 1, 2, 5, 6].map(|field| fields.get(field).copied().unwrap_or(0));
-    let hertz = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.unwrap_or(100) as u64;
-    Ok(Duration::from_millis(busy.iter().sum::<u64>() * 1000 / hertz))
 }

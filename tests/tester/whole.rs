@@ -43,6 +43,29 @@ fn throughput_is_told_of_all_with_the_tester_beside() {
 }
 
 #[test]
+fn a_comparison_tells_the_ratio_of_the_first_by_each_other() {
+    if !privileged() {
+        return;
+    }
+    let output = run("compare --device bridge,uswitch,vde,ovs --size 60 --no-calibrate");
+    let others = ["uswitch", "vde", "ovs"];
+    let found = lines(&output, "throughput");
+    assert_eq!(devices(&found), [&["bridge"][..], &others].concat());
+    let ratios = lines(&output, "ratio");
+    assert!(ratios.iter().all(|ratio| ratio["device"] == "bridge"), "{ratios:?}");
+    for (index, line) in found[1..].iter().enumerate() {
+        // Rounds at which one let nothing through have no ratio.
+        let rate = |line: &Value| line["rounds"][0].as_f64().unwrap_or(0.0);
+        let Some(ratio) = ratios.iter().find(|ratio| ratio["by"] == others[index]) else {
+            assert_eq!(rate(line), 0.0, "{line}");
+            continue;
+        };
+        assert_eq!(ratio["median"], rate(&found[0]) / rate(line), "{ratio}");
+        assert_eq!(ratio["confidence_95"][0], ratio["median"], "of one round");
+    }
+}
+
+#[test]
 fn every_measurement_of_rfc_2544_is_told_of_every_device() {
     if !privileged() {
         return;

@@ -1,8 +1,14 @@
 //! Processor time: of processes, and of the whole machine.
 
-use std::{fs, io, time::Duration};
+use std::{
+    fs, io,
+    time::{Duration, Instant},
+};
 
-use nix::unistd::{SysconfVar, sysconf};
+use nix::{
+    time::ClockId,
+    unistd::{SysconfVar, sysconf},
+};
 
 /// What the threads of a process have taken, in nanoseconds exactly
 /// (Documentation/scheduler/sched-stats.rst). Nothing for one that has ended.
@@ -14,6 +20,15 @@ pub fn of_process(pid: u32) -> Duration {
         text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0)
     });
     Duration::from_nanos(nanos.sum())
+}
+
+/// What this process has taken, in threads that have ended as well.
+///
+/// # Errors
+///
+/// What the system said.
+pub fn of_self() -> io::Result<Duration> {
+    Ok(Duration::from(ClockId::CLOCK_PROCESS_CPUTIME_ID.now()?))
 }
 
 /// What the machine has spent busy since it was started (proc_stat(5)): all but idle and iowait,
@@ -35,6 +50,43 @@ fn busy_ticks(stat: &str) -> u64 {
     [0, 1, 2, 5, 6].map(|field| fields.get(field).copied().unwrap_or(0)).iter().sum()
 }
 
+/// Who has taken processor time since this was begun: ourselves and a device, or somebody else.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    begin: Instant,
+    machine: Duration,
+    own: Duration,
+}
+
+impl Watch {
+    /// Begins. `device`: what it has taken so far.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub fn begin(device: Duration) -> io::Result<Watch> {
+        let own = of_self()? + device;
+        Ok(Watch { begin: Instant::now(), machine: of_machine()?, own })
+    }
+
+    /// How many processors others have taken since, on average: 0.5 is half of one. What the
+    /// kernel did for nobody in particular counts as somebody else's: its ticks are coarse, so
+    /// little of it means nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub fn others(&self, device: Duration) -> io::Result<f64> {
+        let machine = of_machine()?.saturating_sub(self.machine);
+        let own = (of_self()? + device).saturating_sub(self.own);
+        Ok(share(machine, own, self.begin.elapsed()))
+    }
+}
+
+fn share(machine: Duration, own: Duration, elapsed: Duration) -> f64 {
+    machine.saturating_sub(own).as_secs_f64() / elapsed.as_secs_f64().max(1e-9)
+}
+
 #[cfg(test)]
 mod tests {
     use std::process;
@@ -46,6 +98,15 @@ mod tests {
         let stat = "cpu  1 20 300 4000 50000 600000 7000000 80000000 1 1\ncpu0 9 9 9 9 9 9 9\n";
         assert_eq!(busy_ticks(stat), 1 + 20 + 300 + 600_000 + 7_000_000);
         assert_eq!(busy_ticks(""), 0);
+    }
+
+    #[test]
+    fn what_is_neither_ours_nor_the_devices_is_others() {
+        let second = Duration::from_secs(1);
+        assert_eq!(share(second * 3, second * 2, second * 2), 0.5);
+        assert_eq!(share(second, second * 2, second), 0.0);
+        let watch = Watch::begin(Duration::ZERO).unwrap();
+        assert!(watch.others(Duration::ZERO).unwrap() >= 0.0);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod direct;
 mod exec;
 mod ours;
 pub mod role;
+mod taps;
 
 use std::{
     env, fmt, fs, io,
@@ -20,6 +21,10 @@ use std::{
 };
 
 use netlab::Namespace;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::cpu;
 
@@ -39,17 +44,29 @@ pub enum Kind {
     UswitchPacket,
     /// The kernel's bridge, with veth pairs.
     Bridge,
+    /// `vde_switch` of VDE 2, on TAPs.
+    Vde,
+    /// Open vSwitch with its userspace datapath, on TAPs.
+    OpenVswitch,
+    /// DPDK's `testpmd`, on TAPs.
+    Testpmd,
+    /// `socat` between two packet sockets, at veth pairs.
+    Socat,
     /// A program that is told on the command line, with veth pairs.
     Exec,
 }
 
 /// All kinds, each with its name and what it is.
-pub const KINDS: [(Kind, &str, &str); 6] = [
+pub const KINDS: [(Kind, &str, &str); 10] = [
     (Kind::Veth, "veth", "a veth pair and nothing else: the tester's own limit"),
     (Kind::Loop, "loop", "a bare loop between two TAPs, two threads: the least that a switch does"),
     (Kind::Uswitch, "uswitch", "this project's switch on TAPs"),
     (Kind::UswitchPacket, "uswitch-packet", "the same on packet sockets at veth pairs"),
     (Kind::Bridge, "bridge", "the kernel's bridge with veth pairs"),
+    (Kind::Vde, "vde", "vde_switch of VDE 2, on TAPs; it cuts frames beyond 1518 octets"),
+    (Kind::OpenVswitch, "ovs", "Open vSwitch with its userspace datapath, on TAPs"),
+    (Kind::Testpmd, "testpmd", "DPDK's testpmd on TAPs; it polls, and looks up nothing"),
+    (Kind::Socat, "socat", "socat between two packet sockets at veth pairs"),
     (Kind::Exec, "exec", "the program of --exec, between veth ends p0, p1, ..."),
 ];
 
@@ -62,8 +79,9 @@ impl Kind {
     /// How many ports it can have.
     pub fn ports_max(self) -> usize {
         match self {
-            Kind::Veth | Kind::Loop => 2,
-            Kind::Uswitch | Kind::UswitchPacket | Kind::Bridge | Kind::Exec => PORTS_MAX,
+            Kind::Veth | Kind::Loop | Kind::Socat | Kind::Testpmd => 2,
+            Kind::Uswitch | Kind::UswitchPacket | Kind::Bridge => PORTS_MAX,
+            Kind::Vde | Kind::OpenVswitch | Kind::Exec => PORTS_MAX,
         }
     }
 }
@@ -116,6 +134,8 @@ pub struct Device {
     pub ports: Vec<PortEnd>,
     /// Its processes.
     processes: Vec<Child>,
+    /// It burns a processor, so it is to be stopped while others are measured.
+    polls: bool,
     /// The namespace in which it lives, if not with its hosts.
     _between: Option<Namespace>,
     /// Where its files are.
@@ -176,6 +196,10 @@ impl Device {
             Kind::Uswitch => ours::start(terms)?,
             Kind::UswitchPacket => ours::start_on_packets(terms)?,
             Kind::Bridge => bridge::start(terms)?,
+            Kind::Vde => taps::vde(terms)?,
+            Kind::OpenVswitch => taps::open_vswitch(terms)?,
+            Kind::Testpmd => taps::testpmd(terms)?,
+            Kind::Socat => exec::socat(terms)?,
             Kind::Exec => exec::start(terms)?,
         };
         device.kind = kind;
@@ -197,6 +221,28 @@ impl Device {
     /// Whether it has processes of its own: what the kernel does for a sender is nobody's.
     pub fn has_processes(&self) -> bool {
         !self.processes.is_empty()
+    }
+
+    /// The numbers of its processes; the first does the work.
+    pub fn pids(&self) -> impl Iterator<Item = u32> {
+        self.processes.iter().map(Child::id)
+    }
+
+    /// Lets a device that polls rest while others are measured. Others sleep by themselves.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Ends that.
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        for pid in self.pids().filter(|_| self.polls) {
+            // It has ended: the measurement will show that.
+            let _ = kill(Pid::from_raw(pid as i32), signal);
+        }
     }
 
     /// Whether one of its processes has ended.

@@ -13,5 +13,12 @@ pub(super) fn start(terms: &Terms) -> Result<Device, StartError> {
     }
     links.set_up("br")?;
     let (ports, processes) = (port_ends(hosts), Vec::new());
-    Ok(Device { kind: Kind::Bridge, ports, processes, _between: Some(between), _folder: None })
+    Ok(Device {
+        kind: Kind::Bridge,
+        ports,
+        processes,
+        polls: false,
+        _between: Some(between),
+        _folder: None,
+    })
 }

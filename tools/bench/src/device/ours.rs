@@ -21,7 +21,14 @@ pub(super) fn start(terms: &Terms) -> Result<Device, StartError> {
     };
     let child = run(terms, hosts.iter().enumerate().map(spec))?;
     let (ports, processes) = (port_ends(hosts), vec![child]);
-    Ok(Device { kind: Kind::Uswitch, ports, processes, _between: None, _folder: None })
+    Ok(Device {
+        kind: Kind::Uswitch,
+        ports,
+        processes,
+        polls: false,
+        _between: None,
+        _folder: None,
+    })
 }
 
 /// With packet sockets at veth pairs.
@@ -41,7 +48,14 @@ pub(super) fn start_on_packets(terms: &Terms) -> Result<Device, StartError> {
     let spec = |number| format!("packet:{},netns={path}", outer(number));
     let child = run(terms, (0..terms.ports).map(spec))?;
     let (ports, processes, between) = (port_ends(hosts), vec![child], Some(between));
-    Ok(Device { kind: Kind::UswitchPacket, ports, processes, _between: between, _folder: None })
+    Ok(Device {
+        kind: Kind::UswitchPacket,
+        ports,
+        processes,
+        polls: false,
+        _between: between,
+        _folder: None,
+    })
 }
 
 /// Starts it, and waits until frames flow.

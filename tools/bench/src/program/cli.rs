@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Throughput(Measure),
     /// That, latency, the curve of loss, bursts and recovery (RFC 2544 section 26), for all sizes
     Rfc2544(Measure),
+    /// Throughputs of all switches that are installed, side by side, and their ratios
+    Compare(Measure),
 }
 
 #[derive(Debug, Args)]
@@ -57,8 +59,9 @@ pub(crate) struct Trial {
 
 #[derive(Debug, Args)]
 pub(crate) struct Measure {
-    /// What is measured, round by round in turn: see `uswitch-bench devices`
-    #[arg(short, long, value_name = "DEVICE,...", value_delimiter = ',', required = true)]
+    /// What is measured, round by round in turn: see `uswitch-bench devices` [default: uswitch; of
+    /// compare: all that are installed]. Ratios are by the first
+    #[arg(short, long, value_name = "DEVICE,...", value_delimiter = ',')]
     pub(crate) device: Vec<Kind>,
     /// Octets of a frame, without frame check sequence; `rfc` for the sizes of RFC 2544, which are
     /// 60, 124, 252, 508, 1020, 1276 and 1514 here; `imix` for 60, 590 and 1514, mixed 7 to 4 to 1
@@ -142,6 +145,11 @@ pub(crate) struct Output {
 }
 
 impl Measure {
+    /// The devices that were asked for, or these.
+    pub(crate) fn devices_or(&self, default: &[Kind]) -> Vec<Kind> {
+        if self.device.is_empty() { default.to_vec() } else { self.device.clone() }
+    }
+
     /// The sizes that were asked for, or these.
     pub(crate) fn sizes_or(&self, default: &str) -> Vec<Size> {
         let sizes = self.size.clone();
@@ -241,7 +249,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_with_what_would() {
         for (words, cure) in [
-            ("throughput", "--device"),
+            ("trial", "--device"),
             ("throughput -d nonsense", "there are veth, "),
             ("throughput -d veth -s 59", "60 to 65549"),
             ("throughput -d veth -s 60,,", "60 to 65549"),

@@ -23,12 +23,13 @@ pub(crate) fn check_rights() -> io::Result<()> {
     Namespace::new().map(drop)
 }
 
-/// Starts devices. What is not installed is told and left out.
+/// Starts devices. What is not installed is told and left out; what does not start likewise, unless
+/// each `must`.
 ///
 /// # Errors
 ///
-/// One of them did not start, or there is none left.
-pub(crate) fn start(kinds: &[Kind], terms: &Terms) -> io::Result<Vec<Device>> {
+/// One of them did not start that must, or there is none left.
+pub(crate) fn start(kinds: &[Kind], terms: &Terms, must: bool) -> io::Result<Vec<Device>> {
     let mut devices: Vec<Device> = Vec::new();
     for kind in kinds {
         if devices.iter().any(|device| device.kind == *kind) {
@@ -39,6 +40,7 @@ pub(crate) fn start(kinds: &[Kind], terms: &Terms) -> io::Result<Vec<Device>> {
             Err(error @ StartError::Missing(_)) => {
                 complain(&format!("{kind} does not take part: {error}"));
             }
+            Err(error) if !must => complain(&format!("{kind} did not start: {error}")),
             Err(error) => {
                 return Err(io::Error::other(format!("{kind} did not start: {error}")));
             }

@@ -1,6 +1,7 @@
 //! What a person or a script touches: the command line, tables, JSON lines, progress, Ctrl-C.
 
 mod cli;
+mod compare;
 mod contenders;
 mod report;
 mod rfc2544;
@@ -41,6 +42,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Trial(options) => trial::run(options),
         Command::Throughput(options) => throughput::run(options),
         Command::Rfc2544(options) => rfc2544::run(options),
+        Command::Compare(options) => compare::run(options),
     };
     let code = match ending {
         Ok(Ending::Done) => DONE,

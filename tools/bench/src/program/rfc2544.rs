@@ -6,6 +6,7 @@ use std::io;
 use serde_json::json;
 use uswitch_bench::{
     bed::Bed,
+    device::Kind,
     plan::Size,
     rfc2544::{LATENCY_SHARES, back_to_back, loss_curve, recovery},
     statistics::Sample,
@@ -27,8 +28,8 @@ pub(crate) fn run(options: &cli::Measure) -> io::Result<Ending> {
     contenders::check_rights()?;
     let mut report = Report::begin(&options.output)?;
     for size in options.sizes_or("rfc") {
-        let kinds = throughput::kinds(options);
-        let mut devices = contenders::start(&kinds, &options.start.terms(size))?;
+        let kinds = throughput::kinds(options, &[Kind::Uswitch]);
+        let mut devices = contenders::start(&kinds, &options.start.terms(size), true)?;
         let (mut beds, mut found) = throughput::open(&mut devices, options, size, &stop)?;
         throughput::measure(&mut beds, &mut found, options, size, &mut report, &stop)?;
         throughput::tell(&found, options, size, &mut report)?;
@@ -72,7 +73,10 @@ impl<'a> Rest<'a> {
                 if found.fault.is_some() || self.stop.is_given() {
                     continue;
                 }
-                match step(self, bed, found) {
+                bed.device().resume();
+                let outcome = step(self, bed, found);
+                bed.device().pause();
+                match outcome {
                     Ok(rows) => rows.into_iter().for_each(|row| table.row(row)),
                     Err(error) if report::is_own(&error) => return Err(error),
                     // Its link is gone, or down: it is out.

@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use uswitch_bench::{
     bed::Bed,
+    cpu::Watch,
     device::{Device, Kind},
     plan::Size,
     statistics::Sample,
@@ -29,12 +30,21 @@ const CALIBRATION: [Kind; 2] = [Kind::Veth, Kind::Loop];
 /// faster than that.
 const TESTER_SHARE: f64 = 0.9;
 
+/// How many processors others may take on average in a round that counts.
+const OTHERS_MAX: f64 = 0.3;
+
+/// How often a round that others disturbed is done again.
+const AGAIN_MAX: u32 = 1;
+
 /// What was found of one device so far.
 pub(crate) struct Found {
     pub(crate) kind: Kind,
     pub(crate) rounds: Vec<Throughput>,
     /// Why it is out.
     pub(crate) fault: Option<String>,
+    /// Rounds that other load disturbed: those that were done again, and those that were kept
+    /// because there was no end of it.
+    pub(crate) disturbed: (u32, u32),
     /// It has processes, whose time can be told.
     has_processes: bool,
 }
@@ -55,7 +65,8 @@ pub(crate) fn run(options: &cli::Measure) -> io::Result<Ending> {
     contenders::check_rights()?;
     let mut report = Report::begin(&options.output)?;
     for size in options.sizes_or("60") {
-        let mut devices = contenders::start(&kinds(options), &options.start.terms(size))?;
+        let mut devices =
+            contenders::start(&kinds(options, &[Kind::Uswitch]), &options.start.terms(size), true)?;
         let (mut beds, mut found) = open(&mut devices, options, size, &stop)?;
         measure(&mut beds, &mut found, options, size, &mut report, &stop)?;
         tell(&found, options, size, &mut report)?;
@@ -67,9 +78,9 @@ pub(crate) fn run(options: &cli::Measure) -> io::Result<Ending> {
 }
 
 /// Whoever takes part: those by which the tester measures itself, and those that are asked for.
-pub(crate) fn kinds(options: &cli::Measure) -> Vec<Kind> {
+pub(crate) fn kinds(options: &cli::Measure, default: &[Kind]) -> Vec<Kind> {
     let calibration = CALIBRATION.into_iter().filter(|_| !options.search.no_calibrate);
-    calibration.chain(options.device.iter().copied()).collect()
+    calibration.chain(options.devices_or(default)).collect()
 }
 
 /// Opens the devices and teaches them the addresses.
@@ -84,7 +95,8 @@ pub(crate) fn open<'a>(
         let (kind, has_processes) = (device.kind, device.has_processes());
         let mut bed = Bed::open(device, contenders::plans(&options.streams, size))?;
         let fault = contenders::teach(&mut bed, options.start.patience, stop);
-        found.push(Found { kind, rounds: Vec::new(), fault, has_processes });
+        bed.device().pause();
+        found.push(Found { kind, rounds: Vec::new(), fault, disturbed: (0, 0), has_processes });
         beds.push(bed);
     }
     Ok((beds, found))
@@ -105,7 +117,9 @@ pub(crate) fn measure(
         for (bed, found) in beds.iter_mut().zip(&mut *found) {
             progress.set_message(format!("{size} octets, round {round}, {}", found.kind));
             if found.fault.is_none() && !stop.is_given() {
+                bed.device().resume();
                 one(bed, found, &terms, (size, round), report, stop)?;
+                bed.device().pause();
             }
             progress.inc(1);
         }
@@ -132,7 +146,21 @@ fn one(
             written = report.line(&line);
         }
     };
-    let outcome = terms.search(bed, near, stop, &mut show);
+    let mut again = AGAIN_MAX;
+    let outcome = loop {
+        let watch = Watch::begin(bed.device().cpu())?;
+        let outcome = terms.search(bed, near, stop, &mut show);
+        let disturbed = watch.others(bed.device().cpu())? > OTHERS_MAX;
+        if !disturbed || stop.is_given() || outcome.is_err() {
+            break outcome;
+        }
+        if again == 0 {
+            found.disturbed.1 += 1;
+            break outcome;
+        }
+        found.disturbed.0 += 1;
+        again -= 1;
+    };
     written?;
     match outcome {
         Ok(throughput) if throughput.stopped => {}
@@ -184,13 +212,9 @@ pub(crate) fn tell(
             "cpu_per_frame": cpu,
             "tester_limit": at_limit,
             "fault": one.fault,
+            "rounds_done_again": one.disturbed.0,
+            "rounds_disturbed": one.disturbed.1,
         }))?;
-        let note = match &one.fault {
-            Some(fault) => fault.clone(),
-            None if one.kind == Kind::Veth => "the tester's own limit".into(),
-            None if at_limit => "the tester's limit: it may be faster".into(),
-            None => String::new(),
-        };
         let quantile = |q| {
             last.map_or_else(|| "-".into(), |trial| micros(trial.latency().value_at_quantile(q)))
         };
@@ -205,7 +229,7 @@ pub(crate) fn tell(
             quantile(0.5),
             quantile(0.99),
             cpu.map_or_else(|| "-".into(), |cpu| format!("{cpu:.0}")),
-            note,
+            note(one, at_limit),
         ]);
     }
     let rounds = found.iter().map(|one| one.rounds.len()).max().unwrap_or(0);
@@ -214,4 +238,19 @@ pub(crate) fn tell(
         terms.loss,
         table.text()
     ))
+}
+
+/// What stands against a figure.
+fn note(found: &Found, at_limit: bool) -> String {
+    let mut notes = Vec::new();
+    match &found.fault {
+        Some(fault) => notes.push(fault.clone()),
+        None if found.kind == Kind::Veth => notes.push("the tester's own limit".into()),
+        None if at_limit => notes.push("the tester's limit: it may be faster".into()),
+        None => {}
+    }
+    if found.disturbed.1 > 0 {
+        notes.push(format!("{} rounds with other load", found.disturbed.1));
+    }
+    notes.join("; ")
 }
