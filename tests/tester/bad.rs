@@ -107,6 +107,29 @@ fn a_full_disk_is_told() {
 }
 
 #[test]
+fn a_report_of_no_results_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (results, page) = (folder.path().join("results"), folder.path().join("page"));
+    let report = |page: &Path| {
+        let mut command = Command::new(tester());
+        command.arg("report").arg(&results).arg("--html").arg(page).output().unwrap()
+    };
+    let refused = |page: &Path, cure: &str| {
+        let output = report(page);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains(cure), "{}", said(&output));
+    };
+    refused(&page, "could not be read: No such file");
+    fs::write(&results, "{\"kind\":\"run\"}\nnonsense\n").unwrap();
+    refused(&page, "there are no results");
+    assert!(!page.exists());
+    fs::write(&results, "{\"kind\":\"ratio\"}\n{\"kind\":\"rat").unwrap();
+    refused(Path::new("/dev/full"), "`/dev/full` could not be written: No space left");
+    assert_eq!(report(&page).status.code(), Some(0));
+    assert!(page.exists());
+}
+
+#[test]
 fn an_interrupt_leaves_nothing_and_tells_what_was_found() {
     if !privileged() {
         return;

@@ -14,6 +14,7 @@
 //! 5. [`search`] and [`throughput`]: the fastest rate at which the device loses next to nothing.
 //!    [`rfc2544`]: what else that RFC asks for.
 //! 6. [`statistics`]: what many rounds say together; [`cpu`]: what they cost.
+//! 7. [`page`] and [`plot`]: what a person looks at afterwards.
 //!
 //! Namespaces and links are made by `netlab`, and nothing here touches any other.
 
@@ -21,7 +22,9 @@ pub mod bed;
 pub mod cpu;
 pub mod device;
 pub mod pace;
+pub mod page;
 pub mod plan;
+pub mod plot;
 pub mod receiver;
 pub mod rfc2544;
 pub mod search;

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Rfc2544(Measure),
     /// Throughputs of all switches that are installed, side by side, and their ratios
     Compare(Measure),
+    /// Makes a page with plots of results that were written before
+    Report(Page),
 }
 
 #[derive(Debug, Args)]
@@ -142,6 +144,18 @@ pub(crate) struct Output {
     /// The same into a file, beside what is printed
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// A page with plots, for a browser; it is written anew with each result
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Page {
+    /// What --output or --json wrote
+    pub(crate) results: PathBuf,
+    /// Where the page goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: PathBuf,
 }
 
 impl Measure {

@@ -43,6 +43,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Throughput(options) => throughput::run(options),
         Command::Rfc2544(options) => rfc2544::run(options),
         Command::Compare(options) => compare::run(options),
+        Command::Report(options) => report::page_of(options).map(|()| Ending::Done),
     };
     let code = match ending {
         Ok(Ending::Done) => DONE,

@@ -4,20 +4,22 @@ use std::{
     env, fs,
     fs::File,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::SystemTime,
 };
 
 use serde_json::{Value, json};
-use uswitch_bench::plan::Size;
+use uswitch_bench::{page, plan::Size};
 
-use super::cli::Output;
+use super::cli::{Output, Page};
 
 /// The results of one run.
 pub(crate) struct Report {
     json: bool,
     file: Option<(PathBuf, File)>,
+    /// Where the page goes, and what stands on it.
+    page: Option<(PathBuf, Vec<Value>)>,
 }
 
 impl Report {
@@ -31,7 +33,8 @@ impl Report {
             Ok(file) => Ok((path.clone(), file)),
             Err(error) => Err(told(path, &error)),
         });
-        let mut report = Report { json: output.json, file: file.transpose()? };
+        let page = output.html.clone().map(|path| (path, Vec::new()));
+        let mut report = Report { json: output.json, file: file.transpose()?, page };
         let command: Vec<_> = env::args_os().map(|word| word.to_string_lossy().into()).collect();
         report.line(&machine(command))?;
         Ok(report)
@@ -47,6 +50,12 @@ impl Report {
         if let Some((path, file)) = &mut self.file {
             file.write_all(line.as_bytes()).map_err(|error| told(path, &error))?;
         }
+        if let Some((path, lines)) = &mut self.page
+            && value["kind"] != "trial"
+        {
+            lines.push(value.clone());
+            write_page(path, lines)?;
+        }
         if self.json { print(&line) } else { Ok(()) }
     }
 
@@ -58,6 +67,30 @@ impl Report {
     pub(crate) fn text(&self, text: &str) -> io::Result<()> {
         if self.json { Ok(()) } else { print(text) }
     }
+}
+
+/// Makes a page of results that were written before. A last line that was cut is left out.
+///
+/// # Errors
+///
+/// The file is not there, has no results, or the page cannot be written.
+pub(crate) fn page_of(options: &Page) -> io::Result<()> {
+    let shown = options.results.display();
+    let text = fs::read_to_string(&options.results).map_err(|error| {
+        let reason = netlab::reason(&error);
+        io::Error::other(format!("`{shown}` could not be read: {reason}"))
+    })?;
+    let lines: Vec<Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    if lines.iter().all(|line| line["kind"].as_str().is_none_or(|kind| kind == "run")) {
+        let text = format!("there are no results in `{shown}`: `--output FILE` writes some");
+        return Err(io::Error::other(text));
+    }
+    write_page(&options.html, &lines)
+}
+
+fn write_page(path: &Path, lines: &[Value]) -> io::Result<()> {
+    fs::write(path, page::page(lines)).map_err(|error| told(path, &error))
 }
 
 /// Writes to standard output.
@@ -80,7 +113,7 @@ pub(crate) fn size(size: Size) -> Value {
     }
 }
 
-fn told(path: &std::path::Path, error: &io::Error) -> io::Error {
+fn told(path: &Path, error: &io::Error) -> io::Error {
     let reason = netlab::reason(error);
     unwritten(format!("`{}` could not be written: {reason}", path.display()))
 }
