@@ -1,12 +1,17 @@
 //! Whole runs with trials of no length: every measurement is told of every device.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use uswitch_tests::{privileged, program, tester};
 
 use super::{lines, said};
 
+const PATIENCE: Duration = Duration::from_secs(120);
 const TINY: &str = "--rounds 1 --trial 0.02 --resolution 0.4 --json";
 
 /// Runs it with these words, beside the switch of this tree.
@@ -65,6 +70,34 @@ fn a_comparison_tells_the_ratio_of_the_first_by_each_other() {
         let told = ratio["median"].as_f64().expect("a number");
         assert!((told / exact - 1.0).abs() < 1e-9, "{exact}: {ratio}");
         assert_eq!(ratio["confidence_95"][0], ratio["median"], "of one round");
+    }
+}
+
+#[test]
+fn ports_of_a_mesh_and_of_a_star_hear_what_is_for_them_and_nothing_else() {
+    if !privileged() {
+        return;
+    }
+    for (device, pattern) in
+        [("uswitch", "mesh"), ("bridge", "one-to-many"), ("uswitch", "many-to-one")]
+    {
+        let words = format!(
+            "trial --device {device} --ports 4 --pattern {pattern} --rate 2000 --frames 600 --json"
+        );
+        let begin = Instant::now();
+        let trial = loop {
+            let mut command = Command::new(tester());
+            command.args(words.split(' ')).arg("--uswitch").arg(program());
+            let output = command.output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+            let trial = lines(&output, "trial").pop().expect("a trial is told");
+            // The kernel may lose some on a busy machine, and what is not learned is flooded.
+            if trial["lost"] == 0 && trial["strayed"] == 0 {
+                break trial;
+            }
+            assert!(begin.elapsed() < PATIENCE, "nothing is lost or strays: {trial}");
+        };
+        assert_eq!((&trial["received"], &trial["duplicated"]), (&600.into(), &0.into()), "{trial}");
     }
 }
 

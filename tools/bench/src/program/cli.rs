@@ -95,6 +95,25 @@ pub(crate) struct Streams {
     /// Frames go both ways, half of them each
     #[arg(short, long)]
     pub(crate) bidirectional: bool,
+    /// How many ports the device has
+    #[arg(long, default_value_t = 2, value_parser = ports)]
+    pub(crate) ports: usize,
+    /// Which ports send to which
+    #[arg(long, value_enum, default_value_t = Pattern::Line)]
+    pub(crate) pattern: Pattern,
+}
+
+/// Which ports send to which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Pattern {
+    /// The first to the second
+    Line,
+    /// Each to all others (RFC 2889 section 5.1)
+    Mesh,
+    /// The first to all others (RFC 2889 section 5.2)
+    OneToMany,
+    /// All others to the first (RFC 2889 section 5.2)
+    ManyToOne,
 }
 
 #[derive(Debug, Args)]
@@ -186,7 +205,7 @@ impl Search {
 
 impl Start {
     /// What a device is started with that carries frames of this size.
-    pub(crate) fn terms(&self, size: Size) -> device::Terms {
+    pub(crate) fn terms(&self, streams: &Streams, size: Size) -> device::Terms {
         let exec = self.exec.iter().flat_map(|words| words.split_whitespace());
         device::Terms {
             // The type and the addresses are no part of it; a tag is forgiven.
@@ -194,7 +213,7 @@ impl Start {
             uswitch: self.uswitch.clone(),
             uswitch_words: self.uswitch_words.clone(),
             exec: exec.map(str::to_owned).collect(),
-            ..device::Terms::default()
+            ports: streams.ports,
         }
     }
 }
@@ -224,6 +243,11 @@ fn frames(text: &str) -> Result<u64, String> {
     frames.ok_or_else(|| format!("there are 1 to {FRAMES_MAX} frames"))
 }
 
+fn ports(text: &str) -> Result<usize, String> {
+    let ports = text.parse().ok().filter(|ports| (2..=PORTS_MAX).contains(ports));
+    ports.ok_or_else(|| format!("there are 2 to {PORTS_MAX} ports"))
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| *rate >= 0.1 && *rate <= 1e8);
     rate.ok_or_else(|| "a rate is 0.1 to 100000000 frames a second".into())
@@ -245,6 +269,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = seconds.ok_or_else(|| "it takes 0.001 to 3600 seconds".to_owned())?;
     Ok(Duration::from_secs_f64(seconds))
 }
+
+/// Ports at the most: a mesh of them has 240 streams, each with a histogram of its own.
+const PORTS_MAX: usize = 16;
 
 /// Frames of one trial at the most: an hour at a rate that no socket reaches. Each takes a bit.
 const FRAMES_MAX: u64 = 1 << 36;
@@ -274,6 +301,8 @@ mod tests {
             ("trial -d veth --rate -1", "0.1 to 100000000"),
             ("trial -d veth --flows 65537", "1 to 65536"),
             ("trial -d veth --vlan 4095", "4094"),
+            ("trial -d veth --ports 17", "2 to 16"),
+            ("trial -d veth --pattern ring", "many-to-one"),
             ("tiral", "trial"),
         ] {
             let words = ["uswitch-bench"].into_iter().chain(words.split(' '));

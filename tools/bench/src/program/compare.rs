@@ -33,8 +33,11 @@ pub(crate) fn run(options: &cli::Measure) -> io::Result<Ending> {
     let kinds = throughput::kinds(options, &ALL);
     let first = options.devices_or(&ALL)[0];
     for size in options.sizes_or("60,1514") {
-        let mut devices =
-            contenders::start(&kinds, &options.start.terms(size), !options.device.is_empty())?;
+        let mut devices = contenders::start(
+            &kinds,
+            &options.start.terms(&options.streams, size),
+            !options.device.is_empty(),
+        )?;
         let (mut beds, mut found) = throughput::open(&mut devices, options, size, &stop)?;
         throughput::measure(&mut beds, &mut found, options, size, &mut report, &stop)?;
         throughput::tell(&found, options, size, &mut report)?;

@@ -11,7 +11,10 @@ use uswitch_bench::{
     stop::Stop,
 };
 
-use super::{cli::Streams, complain};
+use super::{
+    cli::{Pattern, Streams},
+    complain,
+};
 
 /// Whether this process may do what it is going to: better told before the first minute than
 /// after it.
@@ -35,6 +38,10 @@ pub(crate) fn start(kinds: &[Kind], terms: &Terms, must: bool) -> io::Result<Vec
         if devices.iter().any(|device| device.kind == *kind) {
             continue;
         }
+        if kind.ports_max() < terms.ports && kinds.len() > 1 {
+            complain(&format!("{kind} does not take part: it has {} ports", kind.ports_max()));
+            continue;
+        }
         match Device::start(*kind, terms) {
             Ok(device) => devices.push(device),
             Err(error @ StartError::Missing(_)) => {
@@ -52,13 +59,30 @@ pub(crate) fn start(kinds: &[Kind], terms: &Terms, must: bool) -> io::Result<Vec
     Ok(devices)
 }
 
-/// The streams of a device with two ports.
+/// The streams between the ports of a device.
 pub(crate) fn plans(streams: &Streams, size: Size) -> Vec<FramePlan> {
-    let (flows, vlan) = (streams.flows, streams.vlan);
-    let there = FramePlan { flows, vlan, ..FramePlan::new(0, 0, 1, size) };
-    let back = FramePlan { stream: 1, from: 1, to: 0, ..there.clone() };
-    let both = [there, back].into_iter();
-    both.take(if streams.bidirectional { 2 } else { 1 }).collect()
+    let others = 1..streams.ports as u8;
+    let mut pairs: Vec<(u8, u8)> = match streams.pattern {
+        Pattern::Line => vec![(0, 1)],
+        Pattern::OneToMany => others.map(|to| (0, to)).collect(),
+        Pattern::ManyToOne => others.map(|from| (from, 0)).collect(),
+        // One after the other to the next, to the one after that, and so on: so that no two ports
+        // send to a third at once (RFC 2889 section 5.1.3).
+        Pattern::Mesh => {
+            let count = streams.ports as u8;
+            let turn = |step: u8| (0..count).map(move |from| (from, (from + step) % count));
+            others.flat_map(turn).collect()
+        }
+    };
+    if streams.bidirectional && streams.pattern != Pattern::Mesh {
+        let back: Vec<_> = pairs.iter().map(|(from, to)| (*to, *from)).collect();
+        pairs.extend(back);
+    }
+    let plan = |((from, to), stream)| {
+        let (flows, vlan) = (streams.flows, streams.vlan);
+        FramePlan { flows, vlan, ..FramePlan::new(stream, from, to, size) }
+    };
+    pairs.into_iter().zip(0..).map(plan).collect()
 }
 
 /// Teaches a device all addresses. An answer is why nothing can be measured.
@@ -72,5 +96,26 @@ pub(crate) fn teach(bed: &mut Bed<'_>, patience: Duration, stop: &Stop) -> Optio
         Ok(false) if bed.device().died() => Some("its process has ended".into()),
         Ok(false) => Some(format!("no frame came through in {} s", patience.as_secs_f64())),
         Err(error) => Some(netlab::reason(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(ports: usize, pattern: Pattern, bidirectional: bool) -> Vec<(u8, u8)> {
+        let streams = Streams { flows: 1, vlan: None, bidirectional, ports, pattern };
+        let plans = plans(&streams, Size::Octets(60));
+        assert!(plans.iter().enumerate().all(|(index, plan)| usize::from(plan.stream) == index));
+        plans.iter().map(|plan| (plan.from, plan.to)).collect()
+    }
+
+    #[test]
+    fn ports_send_to_whom_the_pattern_says() {
+        assert_eq!(pairs(2, Pattern::Line, true), [(0, 1), (1, 0)]);
+        assert_eq!(pairs(3, Pattern::OneToMany, false), [(0, 1), (0, 2)]);
+        assert_eq!(pairs(3, Pattern::ManyToOne, false), [(1, 0), (2, 0)]);
+        let mesh = [(0, 1), (1, 2), (2, 0), (0, 2), (1, 0), (2, 1)];
+        assert_eq!(pairs(3, Pattern::Mesh, true), mesh);
     }
 }

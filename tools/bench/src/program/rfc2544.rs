@@ -29,7 +29,8 @@ pub(crate) fn run(options: &cli::Measure) -> io::Result<Ending> {
     let mut report = Report::begin(&options.output)?;
     for size in options.sizes_or("rfc") {
         let kinds = throughput::kinds(options, &[Kind::Uswitch]);
-        let mut devices = contenders::start(&kinds, &options.start.terms(size), true)?;
+        let mut devices =
+            contenders::start(&kinds, &options.start.terms(&options.streams, size), true)?;
         let (mut beds, mut found) = throughput::open(&mut devices, options, size, &stop)?;
         throughput::measure(&mut beds, &mut found, options, size, &mut report, &stop)?;
         throughput::tell(&found, options, size, &mut report)?;

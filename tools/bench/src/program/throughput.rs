@@ -65,8 +65,11 @@ pub(crate) fn run(options: &cli::Measure) -> io::Result<Ending> {
     contenders::check_rights()?;
     let mut report = Report::begin(&options.output)?;
     for size in options.sizes_or("60") {
-        let mut devices =
-            contenders::start(&kinds(options, &[Kind::Uswitch]), &options.start.terms(size), true)?;
+        let mut devices = contenders::start(
+            &kinds(options, &[Kind::Uswitch]),
+            &options.start.terms(&options.streams, size),
+            true,
+        )?;
         let (mut beds, mut found) = open(&mut devices, options, size, &stop)?;
         measure(&mut beds, &mut found, options, size, &mut report, &stop)?;
         tell(&found, options, size, &mut report)?;

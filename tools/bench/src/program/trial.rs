@@ -24,8 +24,11 @@ pub(crate) fn run(options: &cli::Trial) -> io::Result<Ending> {
     let stop = signals::listen()?;
     contenders::check_rights()?;
     let mut report = Report::begin(&options.output)?;
-    let mut devices =
-        contenders::start(&[options.device], &options.start.terms(options.size), true)?;
+    let mut devices = contenders::start(
+        &[options.device],
+        &options.start.terms(&options.streams, options.size),
+        true,
+    )?;
     let kind = options.device;
     let mut bed = Bed::open(&mut devices[0], contenders::plans(&options.streams, options.size))?;
     let fault = contenders::teach(&mut bed, options.start.patience, &stop);
