@@ -367,6 +367,13 @@ mod tests {
         }
         assert!(read("uswitch generate nonsense").is_err());
         assert!(read("uswitch generate").is_err());
+        for (line, sentence) in [
+            ("uswitch port shwo", "there is no `shwo` here; did you mean `show`?"),
+            ("uswitch port foo", "there is no `foo` here; `--help` in its place tells what is"),
+            ("uswitch diff a b c", "`c` is one word too many"),
+        ] {
+            assert_eq!(read(line).unwrap_err().iter().next(), Some(sentence), "{line}");
+        }
     }
 
     #[test]

@@ -36,6 +36,18 @@ pub(super) fn sentence(error: &clap::Error) -> String {
             };
             format!("`{value}` cannot be `{argument}`; there are: {there}")
         }
+        (ErrorKind::InvalidSubcommand, ..) => {
+            let word = said(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let near = match error.get(ContextKind::SuggestedSubcommand) {
+                Some(ContextValue::Strings(words)) => words.first().cloned(),
+                _ => None,
+            };
+            match near {
+                Some(near) => format!("there is no `{word}` here; did you mean `{near}`?"),
+                None => format!("there is no `{word}` here; `--help` in its place tells what is"),
+            }
+        }
+        (ErrorKind::TooManyValues, _, Some(value)) => format!("`{value}` is one word too many"),
         _ => {
             let text = error.render().to_string();
             let line = text.lines().next().unwrap_or_default();

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, File};
@@ -59,7 +59,7 @@ impl Told {
     fn render(&self, fault: &Fault, renderer: &Renderer) -> String {
         let title = Level::ERROR.primary_title(output::plain(&fault.sentence));
         let (Some(File { name, text }), [place, others @ ..]) = (&self.file, &*fault.places) else {
-            return renderer.render(&[title.element(Level::ERROR.no_name().message(""))]);
+            return renderer.render(&[Group::with_title(title)]);
         };
         // Of a large file only these lines are looked at.
         let lines = lines_round(text, &fault.places);
