@@ -860,6 +860,28 @@ mod tests {
         assert_eq!(next, None, "nobody is known and nothing is said any more");
     }
 
+    #[test]
+    fn new_address_is_asked_for_and_announced_by_who_sleeps() {
+        let mut lab = lab();
+        assert_eq!(lab.slow.next(Tick(lab.now)), None);
+        let texts = [&["10.0.0.1/24", "fd00::1/64", "fd00::7/64"][..], &["10.1.0.1/24"]];
+        let link = |(own, texts): (&LinkAddress, &[&str])| {
+            Link::new(*own, texts.iter().map(|text| text.parse().unwrap()).collect())
+        };
+        let links: Vec<_> = OWN.iter().zip(texts).map(link).collect();
+        let legs = links.iter().map(|link| Leg::new(link.own(), 1500)).collect();
+        lab.slow.swap(Arc::new(Tables::build(legs, &[]).unwrap()), links);
+        for _ in 0..100 {
+            let Some(next) = lab.slow.next(Tick(lab.now)) else { break };
+            lab.now = next.0;
+            lab.slow.tick(next, &mut lab.said);
+        }
+        assert_eq!(lab.slow.next(Tick(lab.now)), None);
+        let said = lab.said.take(0, ethertype::IPV6);
+        let kinds: Vec<_> = said.iter().map(|(.., packet)| packet[40]).collect();
+        assert_eq!((kinds, lab.now), (vec![135, 136, 136], 131));
+    }
+
     /// Sound messages of all kinds, for the router and through it.
     fn templates() -> Vec<(u16, Vec<u8>)> {
         let discovery = |source: &str, to: &str, message: &[u8]| {
