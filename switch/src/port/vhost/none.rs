@@ -1,10 +1,11 @@
 //! What stands for virtual machines' rings in a switch that was built without them: nothing can be
 //! opened.
 
-use std::{convert::Infallible, io, os::fd::BorrowedFd, os::fd::OwnedFd, path::PathBuf};
+use std::{convert::Infallible, io, os::fd::BorrowedFd, path::PathBuf};
 
 use crate::{
     frame::{Arena, Lent, Selection},
+    parcel::Parcel,
     port::{
         Port, Rx, Sent, Tx,
         unix::{Bound, SocketError},
@@ -35,12 +36,12 @@ impl Vhost {
         Err(SocketError::system(&config.path, what, error))
     }
 
-    pub(crate) fn given(_: OwnedFd, _: u32) -> io::Result<Vhost> {
-        Err(io::ErrorKind::Unsupported.into())
+    pub(crate) fn pack(self, _: &mut Parcel) -> Option<Bound> {
+        match self.0 {}
     }
 
-    pub(crate) fn give(self) -> (OwnedFd, Option<Bound>) {
-        match self.0 {}
+    pub(crate) fn unpack(_: &mut Parcel) -> io::Result<Vhost> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Tells nothing.
