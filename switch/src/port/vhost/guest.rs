@@ -252,7 +252,7 @@ impl FromGuest {
 
     /// Asks to be called. `true`: there is a frame after all.
     #[cold]
-    fn ask(&mut self, wake: &EventFd) -> Result<bool, Broken> {
+    pub(super) fn ask(&mut self, wake: &EventFd) -> Result<bool, Broken> {
         // First: a kick from now on is not lost.
         self.hear(wake);
         (self.is_asked, self.idle) = (true, 0);

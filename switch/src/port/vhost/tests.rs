@@ -230,6 +230,20 @@ fn more_than_a_batch_that_nobody_kicked_for_keeps_the_worker_awake() {
 }
 
 #[test]
+fn frames_that_came_while_a_kick_was_asked_for_keep_the_worker_awake() {
+    let (mut bench, mut driver) = Bench::with(256, MODERN | F_EVENT_IDX, 0);
+    bench.rest();
+    // It has looked, and found nothing; now they come, and nobody kicks.
+    (0..100).for_each(|i| driver.send_frame([0; 10], &frame(i, 60)));
+    let guest = bench.rx.guest.clone();
+    assert_eq!(guest.sending().ask(&guest.wake), Ok(true));
+    assert_eq!(bench.recv().len(), 64);
+    assert!(bench.is_awake(), "it has to come back for the others");
+    assert_eq!(bench.recv().len(), 36);
+    bench.rest();
+}
+
+#[test]
 fn guest_is_called_only_when_it_wants_to_be() {
     let (mut bench, mut driver) = Bench::with(64, MODERN, 0);
     driver.calls(TX);
