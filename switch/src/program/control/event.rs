@@ -67,7 +67,6 @@ impl Event {
     }
 
     /// Something happened on the link of a leg.
-    #[cfg(feature = "router")]
     pub(crate) fn of_link(kind: &str, leg: &str, text: &str) -> Event {
         Event {
             event: kind.to_owned(),
