@@ -21,6 +21,7 @@ use uswitch::{
         any::AnyPort,
         packet::{Packet, PacketConfig},
         tap::{Tap, TapConfig},
+        tun::{TUN_HOST, TUN_LEG, Tun, TunConfig},
     },
     routing::{LegConfig, Legs},
     switch::{self, BusyPoll, PortConfig, SwitchConfig},
@@ -31,7 +32,7 @@ use uswitch_bench::device::{
 };
 use uswitch_router::{link::LinkAddress, neighbour::Link, route::Leg};
 
-use crate::rings;
+use crate::{rings, strip};
 
 /// The environment variable that tells a child which contender it is.
 pub const ROLE: &str = "USWITCH_TAP_ROLE";
@@ -55,6 +56,8 @@ pub enum Plug {
     Tap,
     /// A veth pair, with a packet socket at its outer end.
     Packet,
+    /// A TUN, with a router in front of it.
+    Tun,
 }
 
 /// One that takes part.
@@ -122,6 +125,7 @@ impl Contender {
         for ((plug, host), outer) in plugs.iter().zip(&hosts).zip(OUTER) {
             specs.push(match plug {
                 Plug::Tap => format!("tap:{}", path(host)),
+                Plug::Tun => format!("tun:{}", path(host)),
                 Plug::Packet => {
                     let mut links = between.links()?;
                     links.add_veth(outer, Some(host), LINK)?;
@@ -146,7 +150,7 @@ impl Contender {
         let next_hop = None;
         let mut contender =
             Contender { name, hosts, processes, device: None, polls, next_hop, _between };
-        if kind == "router" {
+        if kind == "router" || plugs.contains(&Plug::Tun) {
             contender.route(ROUTER)?;
         } else {
             contender.address()?;
@@ -157,6 +161,16 @@ impl Contender {
     /// The router, between two bridges with a host each.
     pub fn router(name: &'static str, workers: usize) -> io::Result<Option<Contender>> {
         Contender::ours(name, "router", workers, Wait::Sleep, [Plug::Tap; 2])
+    }
+
+    /// The router, between a bridge with a host and a TUN.
+    pub fn router_tun(name: &'static str) -> io::Result<Option<Contender>> {
+        Contender::ours(name, "router", 2, Wait::Sleep, [Plug::Tap, Plug::Tun])
+    }
+
+    /// A bare loop between a TAP and a TUN.
+    pub fn bare_tun(name: &'static str) -> io::Result<Option<Contender>> {
+        Contender::ours(name, "bare", 2, Wait::Sleep, [Plug::Tap, Plug::Tun])
     }
 
     /// The switch, with small frames that are packets, as a router gets them.
@@ -187,8 +201,8 @@ impl Contender {
         Ok(Some(contender))
     }
 
-    /// Gives the hosts links of two addresses each, with a router on them, and lets each hear the
-    /// other once.
+    /// Gives the hosts links of two addresses each, with a router on them, which the first host
+    /// knows already: a bare loop says nothing of its own. Lets each hear the other once.
     fn route(&mut self, router: [u8; 6]) -> io::Result<()> {
         for ((host, address), router) in self.hosts.iter().zip(ADDRESSES).zip(ROUTERS) {
             let mut links = host.links()?;
@@ -197,6 +211,8 @@ impl Contender {
             let router = router.parse().expect("an address");
             links.add_route(netlab::Prefix::ALL_V4, Some(router), None)?;
         }
+        let own = ROUTERS[0].parse().expect("an address");
+        self.hosts[0].links()?.add_neighbour(LINK, own, router)?;
         let other = ADDRESSES[1].parse().expect("an address");
         netlab::ping(&self.hosts[0], other, 2, Duration::from_secs(10))?;
         self.next_hop = Some(router);
@@ -291,13 +307,22 @@ pub fn play(role: &str) -> ExitCode {
             let threads = if threads == 1 { Loop::Single } else { Loop::Pair };
             bare::run(taps, threads, wait);
         }
+        ("bare", [("tap", a), ("tun", b)]) => {
+            let hosts = Namespace::open(a).expect("the parent holds its namespaces");
+            let (tap, tun) = (tap(a), tun(b));
+            let host = hosts.links().and_then(|mut links| links.expect(LINK));
+            let host = host.expect("the TAP's other side").mac.expect("it has an address");
+            println!("ready");
+            strip::run(tap, tun, host, ROUTER);
+        }
         ("bare", [(_, between), _]) => {
             let between = Namespace::open(between).expect("the parent holds its namespaces");
             let rings = OUTER.map(|name| rings::open(&between, name).expect("a ring is made"));
             println!("ready");
             rings::run(&rings);
         }
-        ("router", [(_, a), (_, b)]) => run_router([tap(a), tap(b)], threads),
+        ("router", [(_, a), ("tun", b)]) => run_router([tap(a).into(), tun(b).into()], threads),
+        ("router", [(_, a), (_, b)]) => run_router([tap(a).into(), tap(b).into()], threads),
         (_, [("tap", a), ("tap", b)]) => run_switch([tap(a), tap(b)], threads, wait),
         (_, [("tap", a), (_, b)]) => {
             let ports = [AnyPort::Tap(tap(a)), AnyPort::Packet(packet(b, OUTER[1]))];
@@ -317,6 +342,11 @@ pub fn play(role: &str) -> ExitCode {
 fn tap(namespace: &str) -> Tap {
     let netns = Some(Namespace::open(namespace).expect("the parent holds its namespaces"));
     Tap::open(&TapConfig { netns, ..TapConfig::named(LINK) }).expect("a TAP is made")
+}
+
+fn tun(namespace: &str) -> Tun {
+    let netns = Some(Namespace::open(namespace).expect("the parent holds its namespaces"));
+    Tun::open(&TunConfig { netns, ..TunConfig::named(LINK) }).expect("a TUN is made")
 }
 
 fn packet(namespace: &str, device: &str) -> Packet {
@@ -342,17 +372,24 @@ fn run_switch<P: Port>(ports: [P; 2], workers: usize, wait: Wait) {
 }
 
 /// A router between two bridges with a port each.
-fn run_router(taps: [Tap; 2], workers: usize) {
+fn run_router(ports: [AnyPort; 2], workers: usize) {
     let config = SwitchConfig { workers, ..SwitchConfig::default() };
     let mut handle = switch::start::<AnyPort>(&config).expect("a switch starts");
     let mut configs = Vec::new();
-    for (number, tap) in taps.into_iter().enumerate() {
+    for (number, port) in ports.into_iter().enumerate() {
         let bridge = BridgeId::new(number);
         let named = |name: &str| PortConfig { bridge, ..PortConfig::named(name) };
-        handle.add(named(&format!("host {number}")), tap.into()).expect("a port is added");
+        let is_tun = matches!(port, AnyPort::Tun(_));
+        handle.add(named(&format!("host {number}")), port).expect("a port is added");
         let own = format!("{}/31", ROUTERS[number]).parse().expect("an address and its link");
-        let mac = if number == 0 { ROUTER } else { [2, 0, 0, 0, 0xee, 1] };
+        let mac = match number {
+            0 => ROUTER,
+            _ if is_tun => TUN_LEG.octets(),
+            _ => [2, 0, 0, 0, 0xee, 1],
+        };
         let link = Link::new(LinkAddress(mac), vec![own]);
+        let point_to_point = is_tun.then_some(LinkAddress(TUN_HOST.octets()));
+        let link = Link { point_to_point, ..link };
         let leg = Leg::new(vec![own], 1500);
         configs.push(LegConfig {
             port: named(&format!("leg {number}")),

@@ -7,6 +7,7 @@
 //! cargo bench -p uswitch-benches --bench tap -- --rounds 21 --only "sleep|kernel" --small
 //! cargo bench -p uswitch-benches --bench tap -- --only "switch, 2 workers, sleep|rings|packet"
 //! cargo bench -p uswitch-benches --bench tap -- --only "IP|router"
+//! cargo bench -p uswitch-benches --bench tap -- --only TUN
 //! ```
 //!
 //! A contender is idle, or stopped if it polls, while another is measured. A ratio is the median
@@ -20,6 +21,7 @@ mod contender;
 mod measure;
 mod peers;
 mod rings;
+mod strip;
 mod table;
 
 use std::{env, io, process::ExitCode, time::Duration};
@@ -88,7 +90,7 @@ fn number(argument: Option<String>) -> usize {
 fn contenders(options: &Options) -> io::Result<Vec<Contender>> {
     const TAPS: [Plug; 2] = [Plug::Tap; 2];
     type Start = fn(&'static str) -> io::Result<Option<Contender>>;
-    let all: [(&str, Start); 18] = [
+    let all: [(&str, Start); 20] = [
         ("bare, 2 threads, sleep", |name| Contender::bare(name, Loop::Pair, Wait::Sleep)),
         ("switch, 2 workers, sleep", |name| Contender::switch(name, 2, Wait::Sleep, TAPS)),
         ("bare, 1 thread, sleep", |name| Contender::bare(name, Loop::Single, Wait::Sleep)),
@@ -109,6 +111,8 @@ fn contenders(options: &Options) -> io::Result<Vec<Contender>> {
         }),
         ("switch, IP packets", |name| Contender::switch_packets(name, 2)),
         ("router, 2 workers, sleep", |name| Contender::router(name, 2)),
+        ("bare, TAP and TUN", |name| Contender::bare_tun(name)),
+        ("router, TAP to TUN", |name| Contender::router_tun(name)),
         ("kernel bridge", |name| Contender::kernel_bridge(name)),
         ("kernel router", |name| Contender::kernel_router(name)),
         ("VDE", |name| peers::vde(name)),
@@ -148,7 +152,7 @@ fn run(options: &Options) -> io::Result<()> {
 }
 
 /// The ratios that matter, and what they must be.
-const RATIOS: [Ratio; 24] = {
+const RATIOS: [Ratio; 26] = {
     use measure::Figure::{RoundTrip, Small, Tcp1, Tcp4};
     use table::Goal::{AtLeast, AtMost, Told};
     const PAIR: (&str, &str) = ("switch, 2 workers, sleep", "bare, 2 threads, sleep");
@@ -162,6 +166,7 @@ const RATIOS: [Ratio; 24] = {
     const TO_TAP: (&str, &str) = ("mixed, packet to TAP", SLOWER);
     const ROUTED: (&str, &str) = ("router, 2 workers, sleep", "switch, IP packets");
     const KERNEL: (&str, &str) = ("router, 2 workers, sleep", "kernel router");
+    const TUN: (&str, &str) = ("router, TAP to TUN", "bare, TAP and TUN");
     const OVS: (&str, &str) = ("switch, 2 workers, sleep", "Open vSwitch, netdev");
     [
         Ratio(PAIR, Small, AtLeast(0.95)),
@@ -188,5 +193,7 @@ const RATIOS: [Ratio; 24] = {
         Ratio(ROUTED, Small, AtLeast(0.9)),
         Ratio(KERNEL, Tcp1, Told),
         Ratio(KERNEL, Small, Told),
+        Ratio(TUN, Tcp1, AtLeast(0.9)),
+        Ratio(TUN, Small, AtLeast(0.9)),
     ]
 };
