@@ -35,6 +35,8 @@
 #[cfg(test)]
 mod driver;
 mod features;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod guest;
 mod machine;
 mod memory;
@@ -54,6 +56,8 @@ use std::{
     sync::Arc,
 };
 
+#[cfg(fuzzing)]
+pub use self::fuzz::survive;
 use self::{guest::Guest, ring::Put, session::Server};
 use crate::{
     frame::{Arena, Lent, Selection, WIRE_MAX},
