@@ -19,9 +19,9 @@
 //!
 //! One thing is not in our hands: whoever owns the file may make it shorter, and to touch what is
 //! no longer there ends the process (SIGBUS). The guest cannot do that, its machine can: but QEMU
-//! seals a memfd against it (F_SEAL_SHRINK, `seal=on`, the default). Likewise a file on a file system
-//! of the machine's own (FUSE) may make whoever touches it wait. A machine that would do either is
-//! a program of this host that was let into the folder of the socket.
+//! seals a memfd against it (F_SEAL_SHRINK, `seal=on`, the default). Likewise a file on a file
+//! system of the machine's own (FUSE) may make whoever touches it wait. A machine that would do
+//! either is a program of this host that was let into the folder of the socket.
 
 #![allow(unsafe_code)]
 
