@@ -12,7 +12,7 @@ pub(crate) fn list(json: bool) -> String {
         }
         false => {
             let example = format!("--port {}", kind.example);
-            format!("{:<10}{}\n{:10}{example}\n", kind.name, kind.about, "")
+            format!("{:<12}{}\n{:12}{example}\n", kind.name, kind.about, "")
         }
     };
     let lines: String = KINDS.iter().map(line).collect();
