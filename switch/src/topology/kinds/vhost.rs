@@ -8,7 +8,7 @@ use super::{Fields, Kind, PortKind, path::parse_path};
 pub(super) const KIND: Kind = Kind {
     name: "vhost-user",
     words: &["PATH"],
-    about: "a virtual machine that shares its memory: QEMU and others, one at a time",
+    about: "a virtual machine that shares its memory: QEMU and others",
     example: "vhost-user:/run/vm1.sock",
     options: &[],
     parse: vhost,
