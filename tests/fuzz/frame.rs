@@ -127,7 +127,8 @@ impl Bench {
             let wanted = &self.model.out[index];
             assert!(!exact || *sent == *wanted, "port {index}: {sent:02x?}, not {wanted:02x?}");
             if index != ODD {
-                let octets = sent.iter().map(|wire| Frame::from_wire(wire).octets().len()).sum();
+                let octets = sent.iter().map(|wire| Frame::from_wire(wire).octets().len());
+                let octets: usize = octets.sum();
                 let counted = self.counters[index].read();
                 assert_eq!(counted.get(Counter::TxFrames), sent.len() as u64);
                 assert_eq!(counted.get(Counter::TxOctets) as usize, octets);
