@@ -73,9 +73,7 @@ fn route(repeats: u64, packet: Packet) {
 
 fn decide(router: &mut Router, batch: &mut [Packet; BATCH_MAX]) {
     let mut places = [Place::default(); BATCH_MAX];
-    for (place, packet) in places.iter_mut().zip(&*batch) {
-        *place = router.place(packet);
-    }
+    router.places(batch.iter().map(Packet::as_slice).enumerate(), &mut places);
     for (octets, place) in batch.iter_mut().zip(places) {
         let meta = PacketMeta::of(octets);
         let mut arrival = Arrival { octets, leg: LegId(0), meta };
