@@ -15,4 +15,5 @@ mod routing;
 mod shown;
 #[path = "../sockets/station.rs"]
 mod station;
+mod texts;
 mod unread;
