@@ -37,9 +37,10 @@
 //!   poptrie, steps of 6 bits, no POPCNT 346 800   258 627  1149 1604  1111 1380  133 287  14.4
 //! ```
 //!
-//! On a quiet machine the first line is 47 121, 72 165, 49 200, 83 280 and 85 160. A tree over
-//! whole addresses, eight of 128 bits a node, took twice as long as searches of 32 bits, a binary
-//! search over the ranges 1.2 times. All load in less than 0.1 s, but hashes and the poptrie.
+//! On a quiet machine the whole decision about a packet of `full`, this among it, takes 83 ns in a
+//! batch and 216 alone (`--bench route`). A tree over whole addresses, eight of 128 bits a node,
+//! took twice as long as searches of 32 bits, a binary search over the ranges 1.2 times. All load in
+//! less than 0.1 s, but hashes and the poptrie.
 
 use std::hint::black_box;
 
