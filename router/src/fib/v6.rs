@@ -39,8 +39,8 @@
 //!
 //! On a quiet machine the whole decision about a packet of `full`, this among it, takes 83 ns in a
 //! batch and 216 alone (`--bench route`). A tree over whole addresses, eight of 128 bits a node,
-//! took twice as long as searches of 32 bits, a binary search over the ranges 1.2 times. All load in
-//! less than 0.1 s, but hashes and the poptrie.
+//! took twice as long as searches of 32 bits, a binary search over the ranges 1.2 times. All load
+//! in less than 0.1 s, but hashes and the poptrie.
 
 use std::hint::black_box;
 
