@@ -9,8 +9,9 @@
 //! for addresses that it has on the device, and forward. So by default it is made deaf on a device
 //! that exists for us (host.rs).
 //!
-//! The socket is bound to one device in one namespace. It survives that the device goes down and
-//! up, and waits meanwhile. That the device is deleted or moved away it does not tell: nothing
+//! Of its two sockets one receives and one sends: a socket that did both would wake its worker for
+//! each frame that has left. They are bound to one device in one namespace, and survive that it
+//! goes down and up, and wait meanwhile. That it is deleted or moved away they do not tell: nothing
 //! comes any more, and what is sent counts as sent while it was down. Whoever wants to know watches
 //! the links of [`Packet::namespace`] for [`Packet::index`].
 //!
@@ -111,7 +112,11 @@ pub struct Packet {
 /// What the halves of a port have in common. With the last of them the socket is closed, and the
 /// host gets back what was taken from it.
 struct Shared {
+    /// Receives: it has the ring, and workers sleep on it.
     fd: OwnedFd,
+    /// Sends, and receives nothing. When a frame that was sent is freed, its socket wakes whoever
+    /// sleeps on it, who might wait for room (sock_def_write_space): on this one nobody does.
+    sender: OwnedFd,
     /// How it was asked for virtio-net headers.
     header: Header,
     mtu: u32,
@@ -161,6 +166,7 @@ impl Packet {
         let numbers = [header, shared.mtu.into(), shared.index.into(), shared.device_drops_before];
         numbers.into_iter().for_each(|number| parcel.put_number(number));
         parcel.put_fd(shared.fd);
+        parcel.put_fd(shared.sender);
         parcel.put_fd(shared.namespace.as_fd().try_clone_to_owned()?);
         let links = shared.links.into_inner().unwrap_or_else(PoisonError::into_inner);
         parcel.put_fd(links.into_fd());
@@ -174,11 +180,13 @@ impl Packet {
         let device_drops_before = parcel.take_number()?;
         let fd = parcel.take_fd()?;
         let ring = Ring::map(fd.as_fd())?;
+        let sender = parcel.take_fd()?;
         let namespace = Namespace::from_fd(parcel.take_fd()?)?;
         let links = Mutex::new(Links::from_fd(parcel.take_fd()?));
         let (drops, taken) = (Drops::default(), None);
         let shared = Shared {
             fd,
+            sender,
             header: *header,
             mtu,
             index,
@@ -258,6 +266,8 @@ fn open_here(
     }
     let set = |error| Fault::System("prepare its socket", error);
     let header = set_up(&fd, headers).map_err(set)?;
+    let sender = open_socket(&link)?;
+    set_up_sender(&sender, header).map_err(set)?;
     let ring = Ring::open(fd.as_fd()).map_err(|e| Fault::System("share its ring", e))?;
     let mut warnings = Vec::new();
     if !link.up
@@ -281,6 +291,7 @@ fn open_here(
     let link = links.get(device).map_err(asked)?.ok_or_else(gone)?;
     let shared = Shared {
         fd,
+        sender,
         header,
         mtu: link.mtu,
         index: link.index,
@@ -312,8 +323,8 @@ fn open_socket(link: &Link) -> Result<OwnedFd, Fault> {
     }
 }
 
-/// Sets the socket's options, before it has its ring. Returns how it was asked for
-/// virtio-net headers.
+/// Sets the options of the socket that receives, before it has its ring. Returns how it was asked
+/// for virtio-net headers.
 fn set_up(fd: &OwnedFd, headers: &[Header]) -> io::Result<Header> {
     let set =
         |option, value: libc::c_int| sys::set_option(fd.as_fd(), libc::SOL_PACKET, option, &value);
@@ -324,15 +335,23 @@ fn set_up(fd: &OwnedFd, headers: &[Header]) -> io::Result<Header> {
     // Since Linux 4.20. Without it the receiving half leaves our own frames out.
     let _ = set(libc::PACKET_IGNORE_OUTGOING, 1);
     // The kernel doubles what it is given, for its own structures (socket(7)).
-    let (receive, send) = ((RECEIVE_OCTETS_MAX - RING_OCTETS) / 2, SEND_OCTETS / 2);
+    let receive = (RECEIVE_OCTETS_MAX - RING_OCTETS) / 2;
     // Beyond the system's limit where we may; what fits below it otherwise.
     if setsockopt(fd, RcvBufForce, &receive).is_err() {
         setsockopt(fd, RcvBuf, &receive)?;
     }
-    if setsockopt(fd, SndBufForce, &send).is_err() {
-        setsockopt(fd, SndBuf, &send)?;
-    }
     Ok(*header)
+}
+
+/// Sets the options of the socket that sends.
+fn set_up_sender(sender: &OwnedFd, (option, value): Header) -> io::Result<()> {
+    sys::set_option(sender.as_fd(), libc::SOL_PACKET, option, &value)?;
+    // Doubled, and beyond the limit, as above.
+    let send = SEND_OCTETS / 2;
+    if setsockopt(sender, SndBufForce, &send).is_err() {
+        setsockopt(sender, SndBuf, &send)?;
+    }
+    Ok(())
 }
 
 /// Lets the device take frames for everybody, until the socket is closed.

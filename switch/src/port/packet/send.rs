@@ -42,7 +42,7 @@ impl Tx for PacketTx {
         let mut sent = Sent::default();
         while !frames.is_empty() {
             let wires = frames.frames().map(|frame| frame.wire());
-            let done = match sys::send_many(self.shared.fd.as_fd(), None, wires) {
+            let done = match sys::send_many(self.shared.sender.as_fd(), None, wires) {
                 Ok(taken) => {
                     frames.frames().take(taken).for_each(|frame| sent.took(frame));
                     taken
