@@ -1,12 +1,13 @@
 //! The loop round a worker's turns: it waits for frames, reads the clock and takes commands.
 //!
 //! A round is: look whether there is a command (one relaxed load), read the clock once, give
-//! each ready queue a turn, wait. Waiting is epoll, which sleeps; with busy polling it spins
+//! each ready queue a turn, wait. To wait is to sleep (run/waiting.rs); with busy polling it spins
 //! first, or for ever. A spin asks a few queues directly, because an empty read is no dearer
-//! than an empty epoll_wait, and many by epoll.
+//! than to ask which is ready.
 
 use std::{
     io,
+    os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,10 +16,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
-use nix::sys::{
-    epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
-    eventfd::{EfdFlags, EventFd},
-};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
 #[cfg(feature = "router")]
 use uswitch_router::neighbour::resolved::Resolved;
@@ -29,19 +27,20 @@ use crate::{
     bridge::{BridgeId, GroupForward},
     capture::recorder::Recorder,
     fdb::Tick,
+    frame::BATCH_MAX,
     port::{Port, PortId},
     stats::PortCounters,
     worker::{Lost, Moved, Worker},
 };
 
-/// Events that one wait takes: a queue that did not get in comes in the next round.
-const EVENTS_MAX: usize = 64;
-/// So many queues are asked directly in a spin; more are asked by epoll.
+mod waiting;
+
+use waiting::Waiting;
+
+/// So many queues are asked directly in a spin; of more it is asked which are ready.
 const SPIN_DIRECT_MAX: usize = 4;
 /// Turns of one queue in a round, if they are free, until the others get theirs.
 const TURNS_MAX: usize = 4;
-/// The number of the command descriptor among those of the queues.
-const COMMANDS: u64 = u64::MAX;
 /// How soon a notice for which there was no room is offered again.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -146,7 +145,7 @@ pub(crate) struct Loop<P: Port> {
     commands: Receiver<Command<P>>,
     notices: Sender<Notice>,
     bell: Arc<Bell>,
-    epoll: Epoll,
+    waiting: Waiting,
     busy_poll: BusyPoll,
     epoch: Instant,
     /// The queues that get a turn in the next round.
@@ -168,15 +167,14 @@ impl<P: Port> Loop<P> {
         busy_poll: BusyPoll,
         epoch: Instant,
     ) -> io::Result<Loop<P>> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(&bell.event, EpollEvent::new(EpollFlags::EPOLLIN, COMMANDS))?;
-        let (ready, sleepless, unsaid) = (Vec::with_capacity(EVENTS_MAX), 0, Vec::new());
+        let waiting = Waiting::new(bell.event.as_fd())?;
+        let (ready, sleepless, unsaid) = (Vec::new(), 0, Vec::new());
         Ok(Loop {
             worker,
             commands,
             notices,
             bell,
-            epoll,
+            waiting,
             busy_poll,
             epoch,
             ready,
@@ -226,24 +224,17 @@ impl<P: Port> Loop<P> {
             return;
         }
         let timeout = if spin || self.sleepless > 0 {
-            EpollTimeout::ZERO
-        } else if self.unsaid.is_empty() {
-            EpollTimeout::NONE
+            Some(Duration::ZERO)
         } else {
-            EpollTimeout::try_from(RETRY).expect("a short time")
+            (!self.unsaid.is_empty()).then_some(RETRY)
         };
         if self.sleepless > 0 {
             let worker = &self.worker;
             self.ready.extend(all.filter(|queue| worker.wait_on(*queue).is_none()));
         }
-        let mut events = [EpollEvent::empty(); EVENTS_MAX];
-        // EINTR is the one error that can be met here, and the next round waits again.
-        let count = self.epoll.wait(&mut events, timeout).unwrap_or(0);
-        for event in &events[..count] {
-            match event.data() {
-                COMMANDS => self.bell.heard(),
-                queue => self.ready.push(queue as usize),
-            }
+        let bell = self.bell.event.as_fd();
+        if self.waiting.wait(&self.worker, bell, timeout, &mut self.ready) {
+            self.bell.heard();
         }
     }
 
@@ -296,20 +287,19 @@ impl<P: Port> Loop<P> {
     fn listen(&mut self, queue: usize) {
         match self.worker.wait_on(queue) {
             None => self.sleepless += 1,
-            Some(fd) => {
-                let event = EpollEvent::new(EpollFlags::EPOLLIN, queue as u64);
-                self.epoll.add(fd, event).expect("a descriptor that epoll has not got yet");
-            }
+            Some(_) => self.waiting.add(&self.worker, queue),
         }
+        // So that no round has to make room.
+        self.ready.reserve(self.worker.queues().count());
         self.ready.push(queue);
     }
 
-    /// Waits no longer for this queue. Others may hold its descriptor, so closing is not enough.
+    /// Waits no longer for this queue.
     fn ignore(&mut self, queue: usize) {
         match self.worker.wait_on(queue) {
             None => self.sleepless -= 1,
             // It is not there any more when the port was found lost before it was detached.
-            Some(fd) => drop(self.epoll.delete(fd)),
+            Some(_) => self.waiting.remove(&self.worker, queue),
         }
         self.ready.retain(|other| *other != queue);
     }
@@ -338,9 +328,9 @@ impl<P: Port> Loop<P> {
     #[cold]
     fn tell_lost(&mut self) {
         for lost in std::mem::take(&mut self.unsaid) {
-            if let Some(fd) = lost.queue.and_then(|queue| self.worker.wait_on(queue)) {
+            if let Some(queue) = lost.queue {
                 // A dead descriptor is always ready: it is not listened to any more.
-                let _ = self.epoll.delete(fd);
+                self.waiting.remove(&self.worker, queue);
             }
             // If nobody listens any more, the switch is about to stop.
             let told = self.notices.try_send(Notice::Lost(lost));
@@ -351,14 +341,15 @@ impl<P: Port> Loop<P> {
     }
 }
 
-/// Gives a queue its turn, and further ones as long as it has something and asking is free.
+/// Gives a queue its turn, and further ones as long as it has something and asking is free, or has
+/// just filled a batch: then it has more, nearly always, and a wait is spared that would say so.
 #[inline]
 fn turns<P: Port>(worker: &mut Worker<P>, queue: usize, now: Tick) -> usize {
     let mut frames = 0;
     for _ in 0..TURNS_MAX {
         let some = worker.turn(queue, now);
         frames += some;
-        if some == 0 || !worker.asks_freely(queue) {
+        if some == 0 || some < BATCH_MAX && !worker.asks_freely(queue) {
             break;
         }
     }

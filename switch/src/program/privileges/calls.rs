@@ -55,15 +55,8 @@ const BUSIEST: &[c_long] = &[
     libc::SYS_writev,
     libc::SYS_sendmmsg,
     libc::SYS_recvfrom,
-    // epoll_wait(3) and poll(3), by the name that the architecture has.
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_epoll_wait,
-    #[cfg(not(target_arch = "x86_64"))]
-    libc::SYS_epoll_pwait,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_poll,
-    #[cfg(not(target_arch = "x86_64"))]
     libc::SYS_ppoll,
+    libc::SYS_epoll_pwait,
     libc::SYS_write,
 ];
 
