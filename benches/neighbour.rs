@@ -9,10 +9,9 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use uswitch_router::{
-    forward::Hop,
     link::LinkAddress,
     neighbour::resolved::{Known, Resolved},
-    route::LegId,
+    route::{Hop, LegId},
 };
 
 const LEGS: u32 = 4;

@@ -158,11 +158,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        forward::{Hop, sample::ipv6},
-        link::Event,
-        packet::checksum_icmpv6,
-    };
+    use crate::{forward::sample::ipv6, link::Event, packet::checksum_icmpv6, route::Hop};
 
     const OWN: LinkAddress = LinkAddress([2, 0, 0, 0, 0, 1]);
     const ROUTER: &str = "fe80::ff:fe00:1";

@@ -29,19 +29,10 @@ use crate::{
     limit::Tick,
     neighbour::resolved::{Known, Resolved},
     packet::{Ipv4, Ipv6, PacketMeta, Upper, decrement_hop_limit, decrement_ttl},
-    route::{Leg, LegId, ReversePath},
+    route::{Hop, Leg, LegId, ReversePath},
     stats::{Reason, Stats},
     tables::{Hops, Tables, Target, Via},
 };
-
-/// Who gets a packet next: this address, on the link of this leg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hop {
-    /// The leg by which it leaves.
-    pub leg: LegId,
-    /// The neighbour: a router, or the destination itself.
-    pub address: IpAddr,
-}
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

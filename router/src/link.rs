@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use crate::{forward::Hop, route::LegId};
+use crate::route::{Hop, LegId};
 
 /// What a payload is (IEEE 802, EtherType; IANA, IEEE 802 numbers).
 pub mod ethertype {

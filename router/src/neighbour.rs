@@ -45,11 +45,10 @@ use self::{
     stats::{Counter, NeighbourStats},
 };
 use crate::{
-    forward::Hop,
     limit::Tick,
     link::{LinkAddress, Post},
     prefix::{LegAddress, Prefix},
-    route::{LEGS_MAX, LegId},
+    route::{Hop, LEGS_MAX, LegId},
     tables::is_link_local,
 };
 

@@ -80,6 +80,15 @@ pub struct NextHop {
     pub weight: u16,
 }
 
+/// Who gets a packet next, when that is settled: this address, on the link of this leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hop {
+    /// The leg by which it leaves.
+    pub leg: LegId,
+    /// The neighbour: a router, or the destination itself.
+    pub address: IpAddr,
+}
+
 /// What becomes of packets for a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {

@@ -18,13 +18,13 @@ use std::{
 
 use crate::{
     advertise::{AdvertiseConfig, Advertiser},
-    forward::{Arrival, Emit, Hop, Router, Verdict},
+    forward::{Arrival, Emit, Router, Verdict},
     limit::Tick,
     link::{Event, LinkAddress, Post, ethertype},
     neighbour::{Link, Neighbours, resolved::Resolved, stats::Counter},
     own::Own,
     packet::{IPV6_HEADER_LEN, Ipv4, Ipv6, PacketMeta, protocol},
-    route::LegId,
+    route::{Hop, LegId},
     stats::Reason,
     tables::Tables,
     totals::{Count, Totals},

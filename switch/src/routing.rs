@@ -24,12 +24,12 @@ pub use slow::Used;
 use std::sync::Arc;
 
 use uswitch_router::{
-    forward::{Arrival, Emit, Hop, Place, Router, Verdict},
+    forward::{Arrival, Emit, Place, Router, Verdict},
     limit,
     link::{LinkAddress, ethertype},
     neighbour::resolved::{Known, Resolved},
     packet::PacketMeta,
-    route::LegId,
+    route::{Hop, LegId},
     stats::{Reason, Stats},
     tables::Tables,
 };

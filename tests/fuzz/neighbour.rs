@@ -14,12 +14,11 @@ use smoltcp::{
     wire::{ArpPacket, ArpRepr, Icmpv6Packet, Icmpv6Repr, Ipv6Packet, Ipv6Repr},
 };
 use uswitch_router::{
-    forward::Hop,
     limit::Tick,
     link::{Event, LinkAddress, Post, ethertype},
     neighbour::{Link, Neighbours, stats::Counter},
     packet::checksum_icmpv6,
-    route::LegId,
+    route::{Hop, LegId},
 };
 
 const LEGS: u8 = 2;

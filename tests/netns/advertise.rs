@@ -7,10 +7,9 @@ use netlab::{FrameSocket, Namespace};
 use serde_json::Value;
 use uswitch_router::{
     advertise::{AdvertiseConfig, AdvertisedPrefix, Advertiser, Preference},
-    forward::Hop,
     limit::Tick,
     link::{Event, LinkAddress, Post},
-    route::LegId,
+    route::{Hop, LegId},
 };
 use uswitch_tests::privileged;
 

@@ -15,9 +15,8 @@ use uswitch::{
     switch::{self, Handle, PortConfig, SwitchConfig},
 };
 use uswitch_router::{
-    forward::Hop,
     link::LinkAddress,
-    route::{Kind, LegId, NextHop, Route},
+    route::{Hop, Kind, LegId, NextHop, Route},
 };
 use uswitch_tests::{exchange, privileged};
 

@@ -19,9 +19,8 @@ use uswitch::{
     switch::{self, Handle, PortConfig, SwitchConfig},
 };
 use uswitch_router::{
-    forward::Hop,
     link::LinkAddress,
-    route::{LegId, Route},
+    route::{Hop, LegId, Route},
 };
 use uswitch_tests::{exchange, privileged};
 

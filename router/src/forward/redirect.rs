@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::{Arrival, Emit, Header, Hop, Router};
+use super::{Arrival, Emit, Header, Router};
 use crate::{
     icmp::{self, redirect},
     limit::Tick,
     neighbour::resolved::Known,
+    route::Hop,
 };
 
 impl Router {

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::{Arrival, Emit, Header, Hop, Router, Verdict};
+use super::{Arrival, Emit, Header, Router, Verdict};
 use crate::{
     icmp::{self, Error},
     limit::Tick,
     packet::{Ipv4, Ipv6},
-    route::LegId,
+    route::{Hop, LegId},
     stats::Reason,
     tables::{Target, is_link_local},
 };

@@ -6,11 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{ERROR_MAX_V6, ICMP_HEADER_LEN, emit_message_v4, error_len_v4};
 use crate::{
-    forward::Hop,
     link::LinkAddress,
     packet::{IPV6_HEADER_LEN, Ipv4, Ipv6, checksum_icmpv6, protocol},
     prefix::LegAddress,
-    route::{Leg, LegId},
+    route::{Hop, Leg, LegId},
     tables::is_link_local,
 };
 

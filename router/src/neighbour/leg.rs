@@ -13,11 +13,10 @@ use super::{
     table::Table,
 };
 use crate::{
-    forward::Hop,
     limit::{Bucket, Limit, Tick},
     link::{Event, LinkAddress, Post, ethertype},
     prefix::{LegAddress, Prefix},
-    route::LegId,
+    route::{Hop, LegId},
     tables::is_link_local,
 };
 

@@ -6,7 +6,11 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use crate::{forward::Hop, link::LinkAddress, route::LegId, tables::is_link_local};
+use crate::{
+    link::LinkAddress,
+    route::{Hop, LegId},
+    tables::is_link_local,
+};
 
 /// Where a neighbour is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

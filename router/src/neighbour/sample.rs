@@ -4,10 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Link, Neighbour, Neighbours, State, arp, ndp, stats::Counter};
 use crate::{
-    forward::Hop,
     limit::Tick,
     link::{Event, LinkAddress, Post, ethertype},
-    route::LegId,
+    route::{Hop, LegId},
 };
 
 /// Keeps all that it was told.

@@ -13,11 +13,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use proptest::{collection::vec, prelude::*};
 use script::{LEGS, Message, Step, host, octets, own, station, step};
 use uswitch_router::{
-    forward::Hop,
     limit::Tick,
     link::{Event, LinkAddress, Post},
     neighbour::{Link, Neighbours, QUOTA_DEFAULT, State, stats::Counter},
-    route::LegId,
+    route::{Hop, LegId},
 };
 use wire::Said;
 

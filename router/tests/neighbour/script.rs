@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::{collection::vec, prelude::*};
 use smoltcp::wire::ArpOperation;
-use uswitch_router::{forward::Hop, link::LinkAddress, route::LegId};
+use uswitch_router::{
+    link::LinkAddress,
+    route::{Hop, LegId},
+};
 
 use crate::wire::{self, ALL_NODES};
 

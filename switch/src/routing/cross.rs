@@ -191,7 +191,7 @@ mod tests {
         worker: Worker<Memory>,
         ends: Vec<Memory>,
         counters: Vec<Arc<PortCounters>>,
-        used: crossbeam_channel::Receiver<uswitch_router::forward::Hop>,
+        used: crossbeam_channel::Receiver<uswitch_router::route::Hop>,
         routes: Routes,
     }
 

@@ -3,9 +3,9 @@
 //! is thrown away afterwards: nothing is sent, counted or taken from a limit.
 
 use uswitch_router::{
-    forward::{Hop, Verdict},
+    forward::Verdict,
     neighbour::State,
-    route::LegId,
+    route::{Hop, LegId},
 };
 
 use super::{Legs, Routing, Step, slow::Used};

@@ -6,11 +6,11 @@ use std::{io, sync::Arc};
 use crossbeam_channel::Receiver;
 use uswitch_router::{
     advertise::AdvertiseConfig,
-    forward::{Flow, Hop},
+    forward::Flow,
     link::{Event, LinkAddress},
     neighbour::{Link, Neighbour, NeighbourFault, Standing, resolved::Resolved},
     prefix::LegAddress,
-    route::{Fault, Leg, LegId, Route},
+    route::{Fault, Hop, Leg, LegId, Route},
     slow::Slow,
     tables::{Tables, Target, Via},
     totals::Totals,

@@ -20,12 +20,11 @@ use nix::{
 };
 use uswitch_router::{
     advertise::AdvertiseConfig,
-    forward::Hop,
     limit,
     link::{Event, LinkAddress},
     neighbour::{Link, resolved::Resolved},
     packet::PacketMeta,
-    route::LegId,
+    route::{Hop, LegId},
     slow::{Heard, Outcome, Slow, Wire},
     tables::Tables,
 };

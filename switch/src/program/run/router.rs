@@ -21,11 +21,10 @@ use uswitch::{
 };
 use uswitch_router::{
     advertise::{self, AdvertiseConfig},
-    forward::Hop,
     link::{Event, LinkAddress},
     neighbour::{Link, Standing, State},
     prefix::Prefix,
-    route::LegId,
+    route::{Hop, LegId},
     tables::is_link_local,
 };
 

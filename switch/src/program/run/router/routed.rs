@@ -10,9 +10,9 @@ use uswitch::{
     switch::Handle,
 };
 use uswitch_router::{
-    forward::{Hop, Verdict},
+    forward::Verdict,
     neighbour::{State, resolved::Known},
-    route::LegId,
+    route::{Hop, LegId},
     stats::Reason,
 };
 
