@@ -35,21 +35,25 @@ pub fn tester() -> PathBuf {
 }
 
 /// Cargo names the program's path to tests of its own package only, so it is built from here;
-/// that takes a moment when it is up to date.
+/// that takes a moment when it is up to date. After `cargo test --workspace` it is: packages of the
+/// workspace ask for different features of the same crates, so what is built for one of them alone
+/// is built anew, but for who chooses all of them and a target of tests, features are the same.
 fn build(name: &str) -> PathBuf {
-    let release = !cfg!(debug_assertions);
-    let profile: &[&str] = if release { &["--release"] } else { &[] };
+    // This test is TARGET/PROFILE/deps/NAME, the program TARGET/PROFILE/`name`.
+    let test = env::current_exe().expect("a test knows its own path");
+    let folder = test.parent().and_then(|deps| deps.parent()).expect("two folders up");
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", name, "--bin", name])
-        .args(profile)
+        .args(["build", "--quiet", "--workspace", "--test", "unshare_user", "--bin", name])
+        .args(["--profile", profile])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .expect("cargo runs");
     assert!(built.success(), "the program is built");
-    // This test is TARGET/PROFILE/deps/NAME, the program TARGET/PROFILE/`name`.
-    let test = env::current_exe().expect("a test knows its own path");
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("two folders up");
     folder.join(name)
 }
 

@@ -11,7 +11,8 @@ if [ "$(id -u)" != 0 ]; then
     exit
 fi
 
-cargo build --quiet --package uswitch --bin uswitch
+# As the other tests have built it: tests/lib.rs says why so.
+cargo build --quiet --workspace --test unshare_user --bin uswitch
 # `nobody` may not be able to reach the folder in which we build.
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
