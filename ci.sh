@@ -19,6 +19,12 @@ packages=(bird2 busybox-static ethtool iperf3 iproute2 iputils-tracepath ndisc6
     openvswitch-switch passt procps prometheus qemu-system-x86 radvdump socat strace systemd
     tcpdump tmux traceroute tshark util-linux valgrind vde2)
 
+# Programs as `cargo test --workspace` has built them. Packages of the workspace ask for different
+# features of the same crates: chosen alone they would be built anew, with most of what they need.
+built() {
+    cargo build --workspace --test unshare_user --quiet "$@"
+}
+
 install() {
     local missing=()
     for package in "${packages[@]}"; do
@@ -73,13 +79,17 @@ mutants() {
     tests/mutants/run.sh --quick 10
 }
 
-# Every benchmark for a moment, so that it cannot rot. The figures say nothing here, but for those
-# of `instructions`, which are counted and must stand.
+# Every benchmark for a moment, so that it cannot rot. Their figures say nothing here, so they run
+# as the tests were built; but those of `instructions` are counted, and must stand.
 bench() {
-    cargo bench -p uswitch-benches --quiet -- --quick
-    cargo build --release --quiet --bin uswitch
-    cargo run --release --quiet -p uswitch-bench -- throughput --device uswitch,bridge --rounds 1 \
-        --trial 0.2 --resolution 0.1
+    local names
+    mapfile -t names < <(sed -n '/^\[\[bench/,/^$/s/^name = "\(.*\)"$/--bench=\1/p' \
+        benches/Cargo.toml | grep -vx -e --bench=instructions)
+    cargo bench --workspace --profile dev --quiet "${names[@]}" -- --quick
+    cargo bench -p uswitch-benches --bench instructions --quiet
+    built --bin uswitch --bin uswitch-bench
+    "${CARGO_TARGET_DIR:-target}/debug/uswitch-bench" throughput --device uswitch,bridge \
+        --rounds 1 --trial 0.2 --resolution 0.1
 }
 
 doc() {
@@ -96,7 +106,7 @@ deny() {
     cargo deny --offline --log-level error check bans licenses sources
 }
 
-# The Debian package, from the release build that the benchmarks make, and the static file.
+# The Debian package, which is built for release, and the static file.
 package() {
     if ! command -v cargo-deb >/dev/null; then
         cargo install --locked --quiet cargo-deb
