@@ -22,8 +22,9 @@ use crate::{
 /// who names a path there.
 const PARTS_MIN: usize = 3;
 
-/// Where namespaces are, for whoever may look into them. Of anything else there nothing comes.
-const NAMESPACES: [&str; 2] = ["/proc", "/run/netns"];
+/// Where namespaces are, for whoever may look into them: of processes, ip-netns(8) and Docker. Of
+/// anything else there nothing comes.
+const NAMESPACES: [&str; 3] = ["/proc", "/run/netns", "/run/docker/netns"];
 
 /// What may be opened.
 #[derive(Default)]
@@ -34,6 +35,8 @@ pub(super) struct Places {
     folders: Vec<PathBuf>,
     /// All that is below these.
     below: Vec<PathBuf>,
+    /// Namespaces that were named.
+    namespaces: Vec<PathBuf>,
 }
 
 impl Places {
@@ -45,6 +48,7 @@ impl Places {
             let spec = spec.map_err(|faults| faults.to_string())?;
             // What is not there yet is found when it is.
             places.paths.extend(paths(&spec).into_iter().filter_map(|path| real(path).ok()));
+            places.namespaces.extend(namespace(&spec).and_then(Result::ok));
         }
         for _ in 0..request.take_number().map_err(reason)? {
             let folder = request.take_text().map_err(reason)?;
@@ -60,10 +64,12 @@ impl Places {
     /// Whether all that a spec names may be opened.
     pub(super) fn check(&self, spec: &PortSpec) -> Result<(), String> {
         paths(spec).into_iter().try_for_each(|path| self.check_path(&real(path)?))?;
-        let netns = spec.netns.as_deref().filter(|netns| netns.contains('/'));
-        let netns = netns.map(|netns| in_folder(Path::new(netns))).transpose()?;
-        let known = |path: &PathBuf| NAMESPACES.iter().any(|folder| path.starts_with(folder));
-        netns.filter(|path| !known(path)).map_or(Ok(()), |path| self.check_path(&path))
+        let known = |path: &PathBuf| {
+            NAMESPACES.iter().any(|folder| path.starts_with(folder))
+                || self.namespaces.contains(path)
+        };
+        let netns = namespace(spec).transpose()?.filter(|path| !known(path));
+        netns.map_or(Ok(()), |path| self.check_path(&path))
     }
 
     fn check_path(&self, path: &Path) -> Result<(), String> {
@@ -95,6 +101,12 @@ fn paths(spec: &PortSpec) -> Vec<&Path> {
         PortKind::Packet(_) | PortKind::Host(_) | PortKind::Veth(_) => Vec::new(),
         PortKind::Macvtap(_) | PortKind::Macvlan(_) => Vec::new(),
     }
+}
+
+/// Where the file of its namespace is. `None`: it is said by a name or a number, or not at all.
+fn namespace(spec: &PortSpec) -> Option<Result<PathBuf, String>> {
+    let path = spec.netns.as_deref().filter(|netns| netns.contains('/'))?;
+    Some(in_folder(Path::new(path)))
 }
 
 /// Where a path leads.
@@ -192,5 +204,12 @@ mod tests {
         }
         let other = format!("tap:t0,netns={}", folder.path().join("ns").display());
         assert!(check(&places, &other).is_err(), "to open a device may do something");
+        let [named, beside] = ["ns", "beside"].map(|name| folder.path().join(name));
+        let named = format!("tap:t1,netns={}", named.display());
+        let places = self::places(&[&named], &[]).unwrap();
+        assert_eq!(check(&places, &other), Ok(()), "it was named at the start");
+        assert!(check(&places, &format!("tap:t0,netns={}", beside.display())).is_err());
+        let file = format!("pcap:out={}", folder.path().join("ns").display());
+        assert!(check(&places, &file).is_err(), "as a namespace");
     }
 }
