@@ -46,8 +46,9 @@ const USER_HZ: f64 = 100.0;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TopArgs {
     /// Seconds between two looks, 0.1 to 60
-    #[arg(short, long, value_name = "SECONDS", default_value = "1")]
-    interval: f64,
+    #[arg(short, long, value_name = "SECONDS", default_value = "1",
+        value_parser = interval)]
+    interval: Duration,
     #[command(flatten)]
     pub(crate) which: Which,
 }
@@ -63,10 +64,13 @@ pub(crate) fn run(args: &TopArgs) -> ExitCode {
     }
 }
 
+/// Reads the time between two looks.
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| INTERVAL.contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "it is 0.1 to 60 seconds".to_owned())
+}
+
 fn show(args: &TopArgs) -> Result<(), String> {
-    if !INTERVAL.contains(&args.interval) {
-        return Err(format!("--interval {}: it is 0.1 to 60 seconds", args.interval));
-    }
     if args.which.json || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(
             "`uswitch top` draws on a terminal, and there is none; `uswitch port show -s` \
@@ -82,7 +86,7 @@ fn show(args: &TopArgs) -> Result<(), String> {
         name,
         line: Some(line),
         began: Instant::now(),
-        interval: Duration::from_secs_f64(args.interval),
+        interval: args.interval,
         model: Model::new(env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())),
     };
     let mut terminal = ratatui::try_init().map_err(failed)?;
