@@ -30,6 +30,12 @@ fn what_is_asked_wrongly_is_told_in_a_sentence_with_its_exit_code() {
         ("port show c", 1, "there is no port `c`; did you mean `a`?"),
         ("port show nothing-like-it", 1, "`uswitch port show` lists them"),
         ("port", 2, "a word is missing"),
+        ("top --interval 0", 2, "it is 0.1 to 60 seconds"),
+        ("top", 1, "draws on a terminal, and there is none"),
+        // They are empty, and it is told why.
+        ("route show", 0, "this switch has no router: it was given no leg"),
+        ("neigh show", 0, "this switch has no router"),
+        ("leg show -s", 0, "this switch has no router"),
         ("port add", 2, "<SPEC> is missing"),
         ("port add strem:/x", 2, "did you mean `stream`?"),
         ("port add stream:/x,mtu=1,mut=2", 2, "there is no option `mut`"),

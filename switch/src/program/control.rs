@@ -99,8 +99,8 @@ use uswitch::{
 pub(crate) use self::{
     answer::{
         AddressRow, ConfigPage, Counters, Counts, FdbPage, FdbRow, Flushed, HopRow, LegPage,
-        LegRow, NeighbourPage, NeighbourRow, PortPage, PortRow, RoutePage, RouteRow, Show, Steered,
-        Told, statics,
+        LegRow, NO_ROUTER, NeighbourPage, NeighbourRow, PortPage, PortRow, RoutePage, RouteRow,
+        Show, Steered, Told, statics,
     },
     applied::Applied,
     capture::Captures,

@@ -24,7 +24,7 @@ use uswitch::{
 pub(crate) use self::{
     config::{ConfigPage, statics},
     fdb::{FdbPage, FdbRow, Flushed},
-    neighbours::{NeighbourPage, NeighbourRow},
+    neighbours::{NO_ROUTER, NeighbourPage, NeighbourRow},
     ports::{Counters, Counts, PortPage, PortRow, Told},
     routing::{AddressRow, HopRow, LegPage, LegRow, RoutePage, RouteRow},
     show::Show,

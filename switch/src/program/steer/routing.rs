@@ -11,7 +11,7 @@ use super::{
     neighbours::{self, NeighCommand},
 };
 use crate::program::{
-    control::{FlowSpec, HopRow, Request, RoutePage, RouteRow},
+    control::{FlowSpec, HopRow, LegPage, NO_ROUTER, Request, RoutePage, RouteRow},
     output,
 };
 
@@ -145,8 +145,24 @@ fn check<T>(spec: &str, read: Result<T, Faults>) -> Result<(), Faults> {
 }
 
 impl Line {
-    /// Asks, and prints what comes of it.
+    /// Asks, and prints what comes of it. Where there is no router, a table would be empty, which
+    /// does not tell why: that is told beside it.
     pub(super) fn router(&mut self, ask: &Ask, json: bool) -> Result<String, String> {
+        let show = matches!(
+            ask,
+            Ask::Routes | Ask::Legs { .. } | Ask::Neighbours(neighbours::Ask::Show { .. })
+        );
+        let text = self.tell_router(ask, json)?;
+        if show && !json && text.is_empty() {
+            let page: LegPage = self.ask(&Request::LegShow {})?;
+            if page.legs.is_empty() {
+                output::warn(NO_ROUTER);
+            }
+        }
+        Ok(text)
+    }
+
+    fn tell_router(&mut self, ask: &Ask, json: bool) -> Result<String, String> {
         match ask {
             Ask::Routes if json => Ok(routes(&self.routes()?, true)),
             Ask::Routes => self.print_routes(),

@@ -136,6 +136,6 @@ fn read(address: &str) -> Result<IpAddr, String> {
     address.parse().map_err(|_| format!("`{}` is no address", address.escape_debug()))
 }
 
-/// What to say to who asks for the neighbours of a router that is not there.
-pub(super) const NO_ROUTER: &str = "this switch has no router: it was given no leg, as `--leg \
+/// What to say to who asks for something of a router that is not there.
+pub(crate) const NO_ROUTER: &str = "this switch has no router: it was given no leg, as `--leg \
                                     br=10.0.0.1/24` or `[[leg]]` in a file gives it one";
