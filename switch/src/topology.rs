@@ -8,6 +8,7 @@ use std::{
     fmt,
     ops::RangeInclusive,
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,6 +22,7 @@ mod legs;
 mod metrics;
 mod neighbours;
 mod plan;
+mod route_file;
 #[cfg(feature = "router")]
 pub mod router;
 #[cfg(not(feature = "router"))]
@@ -47,6 +49,9 @@ pub use legs::{LEG, LEG_MTU_DEFAULT, LegSpec, ReversePath, no_such_leg};
 pub use metrics::MetricsPlace;
 pub use neighbours::{NEIGHBOUR, NeighbourSpec, no_such_neighbour};
 pub use plan::{Action, can_be_set, in_the_way, plan};
+pub use route_file::{
+    DIFFERING_SHOWN_MAX, Differing, FILE_FAULTS_MAX, FILE_ROUTES_MAX, LineFaults, RouteFile,
+};
 pub use router::Tables;
 pub use routes::{HopSpec, ROUTE, RouteChoice, RouteKind, RouteSpec};
 pub use routing::{Found, RouterConfig, Wrong, check_bridges};
@@ -98,6 +103,10 @@ pub struct Words {
     pub unread_legs: bool,
     /// Routes that were read elsewhere.
     pub read_routes: Vec<RouteSpec>,
+    /// `--routes`: where a file of routes is.
+    pub routes: Option<String>,
+    /// What was read of it; the topology does not.
+    pub route_file: Option<Arc<RouteFile>>,
     /// Neighbours.
     pub neighbours: Vec<NeighbourSpec>,
     /// `--icmp-rate`: ICMP errors a second.
@@ -145,6 +154,8 @@ pub struct Topology {
     pub legs: Vec<LegSpec>,
     /// Where it sends what is for nobody on its links.
     pub routes: Vec<RouteSpec>,
+    /// More of them, from a file.
+    pub route_file: Option<Arc<RouteFile>>,
     /// Its neighbours of whom nobody is asked.
     pub neighbours: Vec<NeighbourSpec>,
     /// The router as a whole.
@@ -208,6 +219,7 @@ impl Topology {
             statics,
             legs,
             routes,
+            route_file: words.route_file.clone(),
             neighbours,
             router,
             switch,

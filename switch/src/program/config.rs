@@ -18,16 +18,17 @@
 //!
 //! It has the names of the command line and ends in the same [`Topology`] by the same rules: the
 //! options by [`Words`], each port by the row of its kind. What is here is the form (`read`), and
-//! the place of each word in the file, so that a fault can be shown where it is (`told`).
+//! the place of each word in the file, so that a fault can be shown where it is (`told`). Routes
+//! that no person writes stand in a file of their own, which `[router]` names (`routes`).
 
 use std::{
     fs,
     io::{self, Read},
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use uswitch::topology::{About, Topology, Words};
+use uswitch::topology::{About, Part, PartOf, Topology, Words};
 
 use self::read::Reading;
 pub(crate) use self::told::{Shown, Told, show};
@@ -36,6 +37,7 @@ pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod emit;
 mod read;
+mod routes;
 mod told;
 
 /// Octets of a file at the most: each port that a switch can have, with a thousand octets.
@@ -47,6 +49,8 @@ pub(crate) struct File {
     /// What it is called when something is wrong with it.
     name: String,
     text: String,
+    /// Where the files are that it names.
+    folder: PathBuf,
 }
 
 /// Something that is wrong with a file, or with the command line beside it.
@@ -64,31 +68,42 @@ impl File {
     ///
     /// A sentence that begins with its name.
     pub(crate) fn read(path: &Path) -> Result<File, String> {
+        File::read_most(path, FILE_OCTETS_MAX, "configuration")
+    }
+
+    /// Reads a file that has no more octets than this; `what` it should be.
+    fn read_most(path: &Path, octets_max: u64, what: &str) -> Result<File, String> {
         let standard = path == Path::new("-");
         let name = if standard { "standard input".into() } else { path.display().to_string() };
         let failed = |error: io::Error| format!("{name}: {}", netlab::reason(&error));
         let mut octets = Vec::new();
-        let read = |from: &mut dyn Read, octets| from.take(FILE_OCTETS_MAX + 1).read_to_end(octets);
+        let read = |from: &mut dyn Read, octets| from.take(octets_max + 1).read_to_end(octets);
         match standard {
             true => read(&mut io::stdin().lock(), &mut octets),
             false => fs::File::open(path).and_then(|mut file| read(&mut file, &mut octets)),
         }
         .map_err(failed)?;
-        if octets.len() as u64 > FILE_OCTETS_MAX {
-            let most = FILE_OCTETS_MAX / 1024 / 1024;
-            return Err(format!("{name}: it is larger than {most} MiB, and so no configuration"));
+        if octets.len() as u64 > octets_max {
+            let most = octets_max / 1024 / 1024;
+            return Err(format!("{name}: it is larger than {most} MiB, and so no {what}"));
         }
         let text = String::from_utf8(octets).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
             let line = 1 + error.as_bytes()[..valid].iter().filter(|o| **o == b'\n').count();
             format!("{name}:{line}: there is an octet that is no text (UTF-8)")
         })?;
-        Ok(File { name, text })
+        let folder = path.parent().filter(|_| !standard).unwrap_or(Path::new("")).to_owned();
+        Ok(File { name, text, folder })
     }
 
     /// What a switch that runs has said of itself.
     pub(crate) fn of_switch(text: String) -> File {
-        File { name: "what runs".to_owned(), text }
+        File { name: "what runs".to_owned(), text, folder: PathBuf::new() }
+    }
+
+    /// A file in which nothing stands, for whoever has a command line alone.
+    pub(crate) fn none() -> File {
+        File { name: String::new(), text: String::new(), folder: PathBuf::new() }
     }
 
     /// What the file means, with the words of a command line beside it: an option there goes
@@ -100,55 +115,64 @@ impl File {
     pub(crate) fn resolve(self, words: &Words, cpus: &[usize]) -> Result<Topology, Told> {
         let mut reading = Reading::read(&self.text, words);
         let mut faults = std::mem::take(&mut reading.faults);
-        let Reading { words, options, ports, statics, .. } = &reading;
-        if !words.have_ports() {
+        if !reading.words.have_ports() {
             let sentence = "no port is given; each is a table such as\n[[port]]\ntap = \"tap0\"";
             faults.push(Fault { sentence: sentence.to_owned(), places: Vec::new() });
         }
-        let resolved = Topology::resolve(words, cpus);
-        let found = match resolved {
-            Ok(topology) if faults.is_empty() => return Ok(topology),
+        let mut routes = routes::read(&mut reading, &self.folder, &mut faults);
+        let found = match Topology::resolve(&reading.words, cpus) {
+            Ok(topology) if faults.is_empty() && routes.faults.is_empty() => return Ok(topology),
             Ok(_) => None,
             Err(found) => Some(found),
         };
-        let place = |number: usize, name: &str| ports.get(number).map(|port| port.setting(name));
         for (whole, (about, bare)) in
             found.iter().flat_map(|found| found.iter().zip(found.places()))
         {
-            let places: Vec<_> = match about {
-                About::Option(name) => options.get(name.as_str()).cloned().into_iter().collect(),
-                About::Port(number, name) => place(*number, name).into_iter().collect(),
-                About::Twice([first, again]) => {
-                    [again, first].into_iter().filter_map(|number| place(*number, "name")).collect()
-                }
-                About::Static(number, of) => {
-                    let entry = statics.get(*number);
-                    entry
-                        .map(|[mac, port]| if *of == "mac" { mac } else { port })
-                        .cloned()
-                        .into_iter()
-                        .collect()
-                }
-                About::StaticTwice([first, again]) => {
-                    let mac = |number: &usize| statics.get(*number).map(|[mac, _]| mac.clone());
-                    [again, first].into_iter().filter_map(mac).collect()
-                }
-                About::Router(part, other) => [Some(part), other.as_ref()]
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|p| reading.part(p))
-                    .collect(),
-                // They are about words of a command line.
-                About::Whole
-                | About::Word(_)
-                | About::Setting(_)
-                | About::Said(_)
-                | About::Name(_) => Vec::new(),
-            };
+            if let About::Router(part @ Part { of: PartOf::RouteFile, .. }, other) = about {
+                routes.blame(part, other.as_ref(), bare);
+                continue;
+            }
+            let places = reading.places(about);
             let sentence = if places.is_empty() { whole } else { bare };
             faults.push(Fault { sentence: sentence.to_owned(), places });
         }
-        Err(Told::new(self, faults))
+        Err(Told::new(self, faults).beside(routes.told()))
+    }
+}
+
+impl Reading {
+    /// Where that is in the file. Empty: nowhere.
+    fn places(&self, about: &About) -> Vec<Range<usize>> {
+        let Reading { options, ports, statics, .. } = self;
+        let place = |number: usize, name: &str| ports.get(number).map(|port| port.setting(name));
+        match about {
+            About::Option(name) => options.get(name.as_str()).cloned().into_iter().collect(),
+            About::Port(number, name) => place(*number, name).into_iter().collect(),
+            About::Twice([first, again]) => {
+                [again, first].into_iter().filter_map(|number| place(*number, "name")).collect()
+            }
+            About::Static(number, of) => {
+                let entry = statics.get(*number);
+                entry
+                    .map(|[mac, port]| if *of == "mac" { mac } else { port })
+                    .cloned()
+                    .into_iter()
+                    .collect()
+            }
+            About::StaticTwice([first, again]) => {
+                let mac = |number: &usize| statics.get(*number).map(|[mac, _]| mac.clone());
+                [again, first].into_iter().filter_map(mac).collect()
+            }
+            About::Router(part, other) => [Some(part), other.as_ref()]
+                .into_iter()
+                .flatten()
+                .filter_map(|p| self.part(p))
+                .collect(),
+            // They are about words of a command line.
+            About::Whole | About::Word(_) | About::Setting(_) | About::Said(_) | About::Name(_) => {
+                Vec::new()
+            }
+        }
     }
 }
 
@@ -175,7 +199,7 @@ mod tests {
     const CPUS: [usize; 4] = [0, 1, 2, 5];
 
     fn resolve(text: &str, words: &Words) -> Result<Topology, Told> {
-        let file = File { name: "lab.toml".into(), text: text.into() };
+        let file = File { name: "lab.toml".into(), text: text.into(), folder: PathBuf::new() };
         file.resolve(words, &CPUS)
     }
 

@@ -25,6 +25,8 @@ const DESCRIPTORS_MAX: u64 = 1 << 20;
 pub(crate) struct Needs<'a> {
     /// The configuration file, which may be read again.
     pub(crate) config: Option<&'a Path>,
+    /// The file of routes, likewise.
+    pub(crate) routes: Option<&'a Path>,
     /// The folder of the control socket, which is removed at the end.
     pub(crate) control: Option<&'a Path>,
     /// The socket of the metrics, for the same reason.
@@ -67,7 +69,7 @@ pub(crate) fn keep_for_opener() {
 /// What this kernel cannot do to confine a process to folders: a sentence, without its end.
 pub(crate) fn missing() -> Option<String> {
     // In a thread of its own, for it is the thread that is confined.
-    let none = Needs { config: None, control: None, metrics: None, ports: &[] };
+    let none = Needs { config: None, routes: None, control: None, metrics: None, ports: &[] };
     let tried = std::thread::scope(|scope| {
         scope.spawn(|| folders::confine(&none)).join().unwrap_or(Err("it panicked".to_owned()))
     });

@@ -56,6 +56,7 @@ impl Topology {
         let RouterConfig { icmp_rate, icmp_burst } = self.router;
         let routed = self.router != RouterConfig::default() || !self.legs.is_empty();
         let icmp = |number: u32| if routed { number.to_string() } else { String::new() };
+        let routes = self.route_file.as_ref().map(|file| file.path().display().to_string());
         let on = |on: bool| if on { on_off(on) } else { "" };
         let workers = if self.workers_auto { "auto".into() } else { workers.to_string() };
         let cpus = cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
@@ -81,6 +82,7 @@ impl Topology {
             ("ageing", fdb.ageing.as_secs().to_string()),
             ("icmp-rate", icmp(icmp_rate)),
             ("icmp-burst", icmp(icmp_burst)),
+            ("routes", routes.unwrap_or_default()),
         ];
         settings.into_iter().filter(|(_, text)| !text.is_empty()).collect()
     }

@@ -57,6 +57,8 @@ pub enum PartOf {
     Leg,
     /// A route.
     Route,
+    /// A route of the file of routes.
+    RouteFile,
     /// A neighbour.
     Neighbour,
 }

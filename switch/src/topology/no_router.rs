@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Found, LegSpec, Part, PartOf, RouteSpec, RouterConfig, Wrong};
+use super::{Found, LegSpec, Part, PartOf, RouterConfig, Wrong, routing::Routes};
 
 /// There are no tables.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub enum Tables {}
 /// That of each.
 pub fn tables(
     legs: &[LegSpec],
-    routes: &[RouteSpec],
+    Routes { said, file }: Routes<'_>,
     _: &RouterConfig,
 ) -> Result<Tables, Vec<Wrong>> {
     let wrong = |of, option, number| Wrong {
@@ -25,8 +25,9 @@ pub fn tables(
         of_leg: false,
     };
     let legs = (0..legs.len()).map(|number| wrong(PartOf::Leg, "bridge", number));
-    let routes = (0..routes.len()).map(|number| wrong(PartOf::Route, "to", number));
-    Err(legs.chain(routes).collect())
+    let said = (0..said.len()).map(|number| wrong(PartOf::Route, "to", number));
+    let file = file.map(|_| wrong(PartOf::RouteFile, "to", 0));
+    Err(legs.chain(said).chain(file).collect())
 }
 
 /// Nothing can be looked up.

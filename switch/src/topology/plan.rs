@@ -8,8 +8,9 @@ use std::{
 };
 
 use super::{
-    DgramSpec, LegSpec, MacvlanSpec, NeighbourSpec, PcapSpec, PortKind, PortSpec, RouteSpec,
-    RouterConfig, StaticEntry, StreamSpec, Topology, UdpSpec, VdeSpec, VethSpec, VhostSpec,
+    DgramSpec, Differing, LegSpec, MacvlanSpec, NeighbourSpec, PcapSpec, PortKind, PortSpec,
+    RouteSpec, RouterConfig, StaticEntry, StreamSpec, Topology, UdpSpec, VdeSpec, VethSpec,
+    VhostSpec, route_file,
 };
 use crate::frame::Mac;
 
@@ -70,6 +71,13 @@ pub enum Action {
         /// Those that come.
         come: Vec<RouteSpec>,
     },
+    /// The file of routes says others: all of them at once.
+    RouteFile {
+        /// Those that go.
+        gone: Differing,
+        /// Those that come.
+        come: Differing,
+    },
     /// Other neighbours are said.
     Neighbours {
         /// Those that go.
@@ -106,6 +114,7 @@ impl fmt::Display for Action {
             Action::ChangeLeg { old, new } => write!(f, "~ leg {old} -> {new}"),
             Action::AddLeg(leg) => write!(f, "+ leg {leg}"),
             Action::Routes { gone, come } => lines(f, "route", gone, come),
+            Action::RouteFile { gone, come } => differing(f, gone, come),
             Action::Neighbours { gone, come } => lines(f, "neighbour", gone, come),
             Action::RemoveStatic(entry) => write!(f, "- {entry}"),
             Action::ChangeStatic { old, new } => write!(f, "~ {old} -> {new}"),
@@ -126,6 +135,20 @@ fn lines<T: fmt::Display>(
     f.write_str(&lines.collect::<Vec<_>>().join("\n"))
 }
 
+/// The same of many: the first of each, and how many more there are.
+fn differing(f: &mut fmt::Formatter<'_>, gone: &Differing, come: &Differing) -> fmt::Result {
+    let mut all = Vec::new();
+    for (sign, Differing { count, first }) in [('-', gone), ('+', come)] {
+        all.extend(first.iter().map(|spec| format!("{sign} route {spec}")));
+        match count - first.len() {
+            0 => {}
+            1 => all.push(format!("{sign} 1 route more")),
+            more => all.push(format!("{sign} {more} routes more")),
+        }
+    }
+    f.write_str(&all.join("\n"))
+}
+
 /// The settings of a switch. Those with `false` cannot be changed while it runs: the table has its
 /// size, threads are where they are and the counters can be read where they can, from the start on.
 const SETTINGS: &[(&str, bool)] = &[
@@ -141,6 +164,7 @@ const SETTINGS: &[(&str, bool)] = &[
     ("persist", true),
     ("icmp-rate", true),
     ("icmp-burst", true),
+    ("routes", true),
 ];
 
 /// What makes the new of the old: settings, those that take a restart first, then ports that are
@@ -167,6 +191,8 @@ pub fn plan(old: &Topology, new: &Topology) -> Vec<Action> {
     actions.extend(legs(&old.legs, &new.legs));
     actions
         .extend(differ(&old.routes, &new.routes).map(|(gone, come)| Action::Routes { gone, come }));
+    let of_file = route_file::differ(old.route_file.as_deref(), new.route_file.as_deref());
+    actions.extend(of_file.map(|(gone, come)| Action::RouteFile { gone, come }));
     actions.extend(
         differ(&old.neighbours, &new.neighbours)
             .map(|(gone, come)| Action::Neighbours { gone, come }),
@@ -233,6 +259,7 @@ fn settings(old: &Topology, new: &Topology) -> Vec<Action> {
         let RouterConfig { icmp_rate, icmp_burst } = RouterConfig::default();
         let nothing = match *setting {
             "persist" | "metrics" => "off".to_owned(),
+            "routes" => "none".to_owned(),
             "icmp-rate" => icmp_rate.to_string(),
             "icmp-burst" => icmp_burst.to_string(),
             _ => "any".to_owned(),

@@ -17,9 +17,12 @@ use uswitch_router::{
 pub use uswitch_router::tables::Tables;
 
 use super::{
-    Found, LEG_MTU_DEFAULT, LegSpec, Part, PartOf, RouteKind, RouteSpec, RouterConfig, Topology,
-    Wrong, legs::no_such_leg, routes::HopSpec,
+    Found, LEG_MTU_DEFAULT, LegSpec, Part, PartOf, RouteFile, RouteKind, RouteSpec, RouterConfig,
+    Topology, Wrong, legs::no_such_leg, routes::HopSpec, routing::Routes,
 };
+
+/// Faults between legs and routes that are told: a file may have millions.
+const WRONG_MAX: usize = 10_000;
 
 /// The tables of these legs and routes: a leg's number is its place in the list.
 ///
@@ -28,14 +31,14 @@ use super::{
 /// All that is wrong between them.
 pub fn tables(
     legs: &[LegSpec],
-    routes: &[RouteSpec],
+    routes: Routes<'_>,
     config: &RouterConfig,
 ) -> Result<Tables, Vec<Wrong>> {
     let ids = ids(legs);
     let mut wrong = Vec::new();
     // The numbers of those whose legs there are, and they themselves.
     let (mut numbers, mut known) = (Vec::new(), Vec::new());
-    for (number, spec) in routes.iter().enumerate() {
+    for (number, spec) in routes.said.iter().enumerate() {
         let names = spec.hops().iter().filter_map(|hop| hop.leg.as_deref());
         let unknown: Vec<_> =
             names.enumerate().filter(|(_, name)| !ids.contains_key(name)).collect();
@@ -51,6 +54,17 @@ pub fn tables(
             sentence: no_such_leg(name, legs),
             of_leg: true,
         }));
+    }
+    if let Some(file) = routes.file {
+        let ways = Ways::of(file, &ids);
+        wrong.extend(ways.unknown(file, legs));
+        let of_file = file
+            .entries()
+            .enumerate()
+            .filter_map(|(number, entry)| Some((routes.said.len() + number, ways.route(entry)?)));
+        let (more, routes): (Vec<_>, Vec<_>) = of_file.unzip();
+        numbers.extend(more);
+        known.extend(routes);
     }
     let built = Tables::build(legs.iter().map(|spec| leg(spec, config)).collect(), &known);
     let faults = match built {
@@ -68,7 +82,11 @@ pub fn tables(
         _ => true,
     }
     };
-    wrong.extend(faults.iter().filter(is_told).map(|fault| teller.tell(fault)));
+    let told = faults.iter().filter(is_told).take(WRONG_MAX);
+    wrong.extend(told.map(|fault| teller.tell(fault)));
+    if let (more @ 1.., Some(last)) = (faults.len().saturating_sub(WRONG_MAX), wrong.last_mut()) {
+        last.sentence += &format!(" (and {more} faults more between legs and routes)");
+    }
     Err(wrong)
 }
 
@@ -101,7 +119,12 @@ impl Topology {
     pub fn legs_and_routes(&self) -> (Vec<Leg>, Vec<Route>) {
         let ids = ids(&self.legs);
         let legs = self.legs.iter().map(|spec| leg(spec, &self.router));
-        (legs.collect(), self.routes.iter().map(|spec| route(spec, &ids)).collect())
+        let mut routes: Vec<_> = self.routes.iter().map(|spec| route(spec, &ids)).collect();
+        if let Some(file) = &self.route_file {
+            let ways = Ways::of(file, &ids);
+            routes.extend(file.entries().filter_map(|entry| ways.route(entry)));
+        }
+        (legs.collect(), routes)
     }
 }
 
@@ -125,19 +148,71 @@ fn leg(spec: &LegSpec, config: &RouterConfig) -> Leg {
     leg
 }
 
+/// What becomes of packets, in the router's own terms, of each kind in a file of routes.
+struct Ways {
+    kinds: Vec<Kind>,
+    /// The names of legs that there are not, each with the first kind that has it.
+    unknown: Vec<(usize, String)>,
+}
+
+impl Ways {
+    fn of(file: &RouteFile, ids: &HashMap<&str, LegId>) -> Ways {
+        let kinds = file.kinds().iter().map(|said| kind(said, ids)).collect();
+        let mut unknown: Vec<(usize, String)> = Vec::new();
+        for (number, said) in file.kinds().iter().enumerate() {
+            let RouteKind::Unicast(hops) = said else { continue };
+            let names = hops.iter().filter_map(|hop| hop.leg.as_deref());
+            for name in names.filter(|name| !ids.contains_key(name)) {
+                if !unknown.iter().any(|(_, other)| other == name) {
+                    unknown.push((number, name.to_owned()));
+                }
+            }
+        }
+        Ways { kinds, unknown }
+    }
+
+    /// A route. `None`: by no leg that there is.
+    fn route(&self, (to, metric, kind): (netlab::Prefix, u32, usize)) -> Option<Route> {
+        let kind = &self.kinds[kind];
+        if matches!(kind, Kind::Unicast(hops) if hops.is_empty()) {
+            return None;
+        }
+        Some(Route { prefix: net(to), metric, kind: kind.clone() })
+    }
+
+    /// Says so of each leg that there is not, where it is first named.
+    fn unknown(&self, file: &RouteFile, legs: &[LegSpec]) -> Vec<Wrong> {
+        let wrong = |(kind, name): &(usize, String)| {
+            let number = file.entries().position(|(.., other)| other == *kind)?;
+            let named = file.hops(number).iter().filter_map(|hop| hop.leg.as_ref());
+            let which = { named }.position(|other| other == name)?;
+            Some(Wrong {
+                part: Part { of: PartOf::RouteFile, number, option: "leg", which },
+                other: None,
+                sentence: no_such_leg(name, legs),
+                of_leg: true,
+            })
+        };
+        self.unknown.iter().filter_map(wrong).collect()
+    }
+}
+
 /// What the router knows of a route, without next hops by legs that there are not.
 fn route(spec: &RouteSpec, ids: &HashMap<&str, LegId>) -> Route {
+    Route { prefix: net(spec.to), metric: spec.metric, kind: kind(&spec.kind, ids) }
+}
+
+fn kind(said: &RouteKind, ids: &HashMap<&str, LegId>) -> Kind {
     let hop = |HopSpec { via, leg, weight }: &HopSpec| {
         let leg = leg.as_deref().map(|name| ids.get(name).copied().ok_or(())).transpose().ok()?;
         Some(NextHop { gateway: *via, leg, weight: *weight })
     };
-    let kind = match &spec.kind {
+    match said {
         RouteKind::Unicast(hops) => Kind::Unicast(hops.iter().filter_map(hop).collect()),
         RouteKind::Blackhole => Kind::Blackhole,
         RouteKind::Unreachable => Kind::Unreachable,
         RouteKind::Prohibit => Kind::Prohibit,
-    };
-    Route { prefix: net(spec.to), metric: spec.metric, kind }
+    }
 }
 
 fn net(prefix: Prefix) -> prefix::Prefix {
@@ -148,7 +223,7 @@ fn net(prefix: Prefix) -> prefix::Prefix {
 /// Tells what is wrong by the names of legs.
 struct Teller<'a> {
     legs: &'a [LegSpec],
-    routes: &'a [RouteSpec],
+    routes: Routes<'a>,
     /// Of the routes that the tables were made of.
     numbers: Vec<usize>,
 }
@@ -225,7 +300,7 @@ impl Teller<'_> {
 
     fn tell_route(&self, fault: &Fault) -> Wrong {
         let gateway = |number: &usize, gateway, sentence: String| {
-            let hops = self.routes[self.numbers[*number]].hops().iter();
+            let hops = self.hops(self.numbers[*number]).iter();
             let mut gateways = hops.filter_map(|hop| hop.via);
             let which = gateways.position(|via| via == gateway).unwrap_or_default();
             let wrong = self.route(*number, "via", sentence);
@@ -297,9 +372,22 @@ impl Teller<'_> {
         Wrong { other: Some(other), ..self.leg(later.0, "address", later.1, sentence) }
     }
 
+    /// The ways of the route with this number.
+    fn hops(&self, number: usize) -> &[HopSpec] {
+        match (self.routes.said.get(number), self.routes.file) {
+            (Some(spec), _) => spec.hops(),
+            (None, Some(file)) => file.hops(number - self.routes.said.len()),
+            (None, None) => &[],
+        }
+    }
+
     fn route(&self, number: usize, option: &'static str, sentence: String) -> Wrong {
         let number = self.numbers.get(number).copied().unwrap_or_default();
-        let part = Part { of: PartOf::Route, number, option, which: 0 };
+        let (of, number) = match number.checked_sub(self.routes.said.len()) {
+            Some(number) => (PartOf::RouteFile, number),
+            None => (PartOf::Route, number),
+        };
+        let part = Part { of, number, option, which: 0 };
         Wrong { part, other: None, sentence, of_leg: false }
     }
 }

@@ -12,7 +12,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use netlab::Prefix;
 
 use super::{
-    About, Faults, Setting, number,
+    About, Faults, RouteFile, Setting, number,
     said::{Said, address, each, many, network, one, shown},
     spec::split,
 };
@@ -66,17 +66,29 @@ pub struct HopSpec {
 
 /// A route while it is read.
 #[derive(Default)]
-struct Reading {
-    to: Option<Destination>,
-    metric: u32,
-    kind: Option<RouteKind>,
-    hops: Vec<HopSpec>,
+pub(super) struct Reading {
+    pub(super) to: Option<Destination>,
+    pub(super) metric: u32,
+    pub(super) kind: Option<RouteKind>,
+    pub(super) hops: Vec<HopSpec>,
 }
 
-enum Destination {
+pub(super) enum Destination {
     Network(Prefix),
     /// All addresses of the gateway's version.
     Default,
+}
+
+impl Destination {
+    /// For whom it is, if these are the ways.
+    pub(super) fn of(self, hops: &[HopSpec]) -> Prefix {
+        let is_v6 = || hops.iter().any(|hop| hop.via.is_some_and(|via| via.is_ipv6()));
+        match self {
+            Destination::Network(network) => network,
+            Destination::Default if is_v6() => Prefix::ALL_V6,
+            Destination::Default => Prefix::ALL_V4,
+        }
+    }
 }
 
 impl RouteSpec {
@@ -105,12 +117,7 @@ impl RouteSpec {
         {
             faults.push("a next hop says neither via= nor leg=");
         }
-        let is_v6 = || hops.iter().any(|hop| hop.via.is_some_and(|via| via.is_ipv6()));
-        let to = to.map(|to| match to {
-            Destination::Network(network) => network,
-            Destination::Default if is_v6() => Prefix::ALL_V6,
-            Destination::Default => Prefix::ALL_V4,
-        });
+        let to = to.map(|to| to.of(&hops));
         let kind = kind.unwrap_or(RouteKind::Unicast(hops));
         faults.or(to.map(|to| RouteSpec { to, metric, kind }))
     }
@@ -156,7 +163,7 @@ impl HopSpec {
     }
 }
 
-const NOWHERE: &str = "it leads nowhere: say via=ADDRESS, leg=NAME, or `blackhole`, \
+pub(super) const NOWHERE: &str = "it leads nowhere: say via=ADDRESS, leg=NAME, or `blackhole`, \
                        `unreachable` or `prohibit`";
 
 impl RouteKind {
@@ -171,14 +178,19 @@ impl RouteKind {
     }
 
     /// The kind of this name, if packets end.
-    fn of_word(word: &str) -> Option<RouteKind> {
+    pub(super) fn of_word(word: &str) -> Option<RouteKind> {
         let kinds = [RouteKind::Blackhole, RouteKind::Unreachable, RouteKind::Prohibit];
         kinds.into_iter().find(|kind| kind.word() == Some(word))
     }
 }
 
 impl Reading {
-    fn take(&mut self, name: &str, text: &str) -> Result<(), String> {
+    /// Whether packets end there, as far as was said.
+    pub(super) fn ends(&self) -> bool {
+        self.kind.is_some()
+    }
+
+    pub(super) fn take(&mut self, name: &str, text: &str) -> Result<(), String> {
         match name {
             "to" => self.to = Some(destination(text)?),
             "metric" => self.metric = number(text, "metric", 0..=u32::MAX)?,
@@ -227,6 +239,11 @@ pub struct RouteChoice {
 }
 
 impl RouteChoice {
+    /// Whether one of a file could be meant.
+    pub fn is_in(&self, file: &RouteFile) -> bool {
+        file.find(self.to, self.metric).is_some()
+    }
+
     /// The one of these.
     ///
     /// # Errors

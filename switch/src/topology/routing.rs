@@ -1,10 +1,10 @@
 //! Legs, routes and neighbours together: read, then judged as a whole by the router's own tables.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    About, Faults, LegSpec, NeighbourSpec, Part, PortDefaults, PortSpec, RouteChoice, RouteKind,
-    RouteSpec, Topology, Words,
+    About, Faults, LegSpec, NeighbourSpec, Part, PartOf, PortDefaults, PortSpec, RouteChoice,
+    RouteFile, RouteKind, RouteSpec, Topology, Words,
     legs::{self, Given},
     neighbours, number, router,
     router::Tables,
@@ -57,6 +57,15 @@ pub enum Found {
     Hops(Vec<(Option<IpAddr>, String, u16)>),
 }
 
+/// All routes: those that were said, then those of a file.
+#[derive(Clone, Copy)]
+pub struct Routes<'a> {
+    /// Each for itself.
+    pub said: &'a [RouteSpec],
+    /// All at once.
+    pub file: Option<&'a RouteFile>,
+}
+
 /// Legs and routes as they are read.
 pub(super) struct Routing {
     legs: Given<LegSpec>,
@@ -94,7 +103,7 @@ impl Routing {
     /// Gives ports that have legs of their own their bridges: see [`single`].
     pub(super) fn settle(&self, ports: &mut [PortSpec], faults: &mut Faults) {
         for (number, sentence) in single::settle(ports, &self.legs.specs) {
-            let part = Part { of: super::PartOf::Leg, number, option: "bridge", which: 0 };
+            let part = Part { of: PartOf::Leg, number, option: "bridge", which: 0 };
             self.legs.blame(number, About::Router(part, None), sentence, faults);
         }
     }
@@ -109,14 +118,16 @@ impl Routing {
         let Routing { legs, routes, router, legs_known, .. } = self;
         check_bridges(ports, &legs.specs, faults);
         legs::check_twice(&legs, faults);
-        if let Err(wrong) = tables(&legs.specs, &routes.specs, &router) {
+        let file = words.route_file.as_deref();
+        if let Err(wrong) = tables(&legs.specs, Routes { said: &routes.specs, file }, &router) {
             for Wrong { part, other, sentence, of_leg } in wrong {
                 if of_leg && !legs_known {
                     continue;
                 }
                 let about = About::Router(part, other);
                 match part.of {
-                    super::PartOf::Leg => legs.blame(part.number, about, sentence, faults),
+                    PartOf::Leg => legs.blame(part.number, about, sentence, faults),
+                    PartOf::RouteFile => faults.push_about(about, sentence),
                     _ => routes.blame(part.number, about, sentence, faults),
                 }
             }
@@ -137,11 +148,11 @@ pub fn check_bridges(ports: &[PortSpec], legs: &[LegSpec], faults: &mut Faults) 
 /// What the router looks up in. `None`: there are no legs, and no routes.
 fn tables(
     legs: &[LegSpec],
-    routes: &[RouteSpec],
+    routes: Routes<'_>,
     router: &RouterConfig,
 ) -> Result<Option<Tables>, Vec<Wrong>> {
     match (legs, routes) {
-        ([], []) => Ok(None),
+        ([], Routes { said: [], file: None }) => Ok(None),
         _ => router::tables(legs, routes, router).map(Some),
     }
 }
@@ -165,7 +176,14 @@ impl Topology {
     /// That there is none that can be meant, or that there are several.
     pub fn without_route(&self, choice: &RouteChoice) -> Result<(Topology, RouteSpec), String> {
         let mut new = self.clone();
-        let gone = new.routes.remove(choice.find(&new.routes)?);
+        let at = choice.find(&new.routes).map_err(|why| match &self.route_file {
+            Some(file) if choice.is_in(file) => format!(
+                "that route is in {}: take it out there, and `uswitch reload` does it",
+                file.path().display()
+            ),
+            _ => why,
+        })?;
+        let gone = new.routes.remove(at);
         Ok((new, gone))
     }
 
@@ -176,16 +194,32 @@ impl Topology {
         new.legs.retain(|leg| leg.name != name);
         new.neighbours.retain(|said| said.leg != name);
         let on_link = |via| self.legs.iter().find(|leg| leg.is_on_link(via));
-        new.routes.retain_mut(|route| {
-            let RouteKind::Unicast(hops) = &mut route.kind else { return true };
+        let stays = |kind: &mut RouteKind| {
+            let RouteKind::Unicast(hops) = kind else { return true };
             hops.retain(|hop| {
                 let found = || Some(&on_link(hop.via?)?.name);
                 hop.leg.as_ref().or_else(found).is_none_or(|leg| leg != name)
             });
             !hops.is_empty()
-        });
-        let gone = self.routes.len() - new.routes.len();
+        };
+        new.routes.retain_mut(|route| stays(&mut route.kind));
+        let left = |kind: &RouteKind| {
+            let mut kind = kind.clone();
+            stays(&mut kind).then_some(kind)
+        };
+        new.route_file = self.route_file.as_ref().map(|file| Arc::new(file.with_kinds(left)));
+        let gone = self.count_routes() - new.count_routes();
         (new, gone)
+    }
+
+    /// All routes.
+    pub fn all_routes(&self) -> Routes<'_> {
+        Routes { said: &self.routes, file: self.route_file.as_deref() }
+    }
+
+    /// How many those are.
+    pub fn count_routes(&self) -> usize {
+        self.routes.len() + self.route_file.as_ref().map_or(0, |file| file.len())
     }
 
     /// What becomes of packets for this address. The tables are made for it.
@@ -206,7 +240,7 @@ impl Topology {
     ///
     /// What is wrong between them, if they were changed since they were resolved.
     pub fn tables(&self) -> Result<Option<Tables>, Faults> {
-        let wrong = match tables(&self.legs, &self.routes, &self.router) {
+        let wrong = match tables(&self.legs, self.all_routes(), &self.router) {
             Ok(tables) => return Ok(tables),
             Err(wrong) => wrong,
         };

@@ -25,6 +25,11 @@ pub(super) struct RouterArgs {
     #[arg(long, value_name = "PREFIX,via=ADDRESS,...")]
     route: Vec<String>,
 
+    /// A file of more routes, in the words of `ip route`: `10.1.0.0/16 via 10.0.0.2 metric 5`,
+    /// `blackhole 10.2.0.0/16`
+    #[arg(long, value_name = "FILE")]
+    routes: Option<String>,
+
     /// ICMP errors a second about packets from one leg, 0 to 1000000 [default: 100]
     #[arg(long, value_name = "N")]
     icmp_rate: Option<String>,
@@ -37,7 +42,7 @@ pub(super) struct RouterArgs {
 impl RouterArgs {
     /// What the topology reads of them, and nothing else.
     pub(super) fn words(self) -> Words {
-        let RouterArgs { leg, tun, route, icmp_rate, icmp_burst } = self;
-        Words { leg, tun, route, icmp_rate, icmp_burst, ..Words::default() }
+        let RouterArgs { leg, tun, route, routes, icmp_rate, icmp_burst } = self;
+        Words { leg, tun, route, routes, icmp_rate, icmp_burst, ..Words::default() }
     }
 }

@@ -5,7 +5,7 @@
 use std::{path::Path, process::ExitCode};
 
 use serde::Serialize;
-use uswitch::topology::{Action, Topology, Words, plan};
+use uswitch::topology::{Action, Differing, Topology, Words, plan};
 
 use super::{File, Told};
 use crate::program::{
@@ -79,10 +79,24 @@ enum Line {
     ChangeLeg { leg: String, old: String, new: String },
     AddLeg { leg: String, new: String },
     Routes { gone: Vec<String>, come: Vec<String> },
+    RouteFile { gone: Counted, come: Counted },
     Neighbours { gone: Vec<String>, come: Vec<String> },
     RemoveStatic { mac: String, old: String },
     ChangeStatic { mac: String, old: String, new: String },
     AddStatic { mac: String, new: String },
+}
+
+/// How many, and the first of them.
+#[derive(Serialize)]
+struct Counted {
+    count: usize,
+    first: Vec<String>,
+}
+
+impl From<&Differing> for Counted {
+    fn from(Differing { count, first }: &Differing) -> Counted {
+        Counted { count: *count, first: texts(first) }
+    }
 }
 
 impl From<&Action> for Line {
@@ -113,6 +127,9 @@ impl From<&Action> for Line {
             }
             Action::AddLeg(new) => Line::AddLeg { leg: new.name.clone(), new: new.to_string() },
             Action::Routes { gone, come } => Line::Routes { gone: texts(gone), come: texts(come) },
+            Action::RouteFile { gone, come } => {
+                Line::RouteFile { gone: Counted::from(gone), come: Counted::from(come) }
+            }
             Action::Neighbours { gone, come } => {
                 Line::Neighbours { gone: texts(gone), come: texts(come) }
             }

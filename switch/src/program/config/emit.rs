@@ -17,7 +17,8 @@ pub(crate) fn head(topology: &Topology) -> String {
     let said = topology.emit_settings();
     let mut text = String::new();
     for table in ["switch", "fdb", "router"] {
-        if table == "router" && !said.iter().any(|(name, _)| name.starts_with("icmp-")) {
+        let of_router = |name: &str| name.starts_with("icmp-") || name == "routes";
+        if table == "router" && !said.iter().any(|(name, _)| of_router(name)) {
             continue;
         }
         let gap = if text.is_empty() { "" } else { "\n" };
@@ -27,8 +28,9 @@ pub(crate) fn head(topology: &Topology) -> String {
         let persist = (table == "switch").then_some((PERSIST, PERSIST));
         for (key, option) in here.chain(persist) {
             let found = said.iter().find(|(name, _)| *name == option);
-            text +=
-                &found.map(|(_, text)| format!("{key} = {}\n", value(text))).unwrap_or_default();
+            text += &found
+                .map(|(_, text)| format!("{key} = {}\n", said_of(key, text)))
+                .unwrap_or_default();
         }
     }
     for StaticEntry { mac, port } in &topology.statics {
@@ -67,6 +69,11 @@ pub(crate) fn port(spec: &PortSpec, legs: &[LegSpec]) -> String {
 
 fn array(values: impl Iterator<Item = String>) -> String {
     format!("[{}]", values.collect::<Vec<_>>().join(", "))
+}
+
+/// The value of a setting; a path is a text whatever it is.
+fn said_of(key: &str, text: &str) -> String {
+    if key == "routes" { quoted(text) } else { value(text) }
 }
 
 /// A value as a person would write it: numbers and switches without quotes. A number that would

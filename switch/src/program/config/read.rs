@@ -65,6 +65,7 @@ pub(super) const SETTINGS: &[(&str, &str, &str, Slot)] = &[
     ("fdb", "ageing", "--ageing", |words| &mut words.ageing),
     ("router", "icmp-rate", "--icmp-rate", |words| &mut words.icmp_rate),
     ("router", "icmp-burst", "--icmp-burst", |words| &mut words.icmp_burst),
+    ("router", "routes", "--routes", |words| &mut words.routes),
 ];
 
 /// Those whose value may be an array, which is written with commas on the command line.

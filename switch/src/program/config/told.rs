@@ -2,6 +2,7 @@
 //! program does.
 
 use std::{
+    cell::OnceCell,
     env,
     io::{self, IsTerminal},
     ops::Range,
@@ -29,12 +30,19 @@ pub(crate) struct Told {
     /// `None`: it could not be read.
     file: Option<File>,
     faults: Vec<Fault>,
+    /// Faults that nobody has kept.
+    more: usize,
+    /// The same of a file that it names.
+    beside: Option<Box<Told>>,
+    /// Where the lines of the file begin: of a large one that is not looked for again and again.
+    lines: OnceCell<Vec<usize>>,
 }
 
 impl From<String> for Told {
     /// A file that could not be read, and why.
     fn from(sentence: String) -> Told {
-        Told { file: None, faults: vec![Fault { sentence, places: Vec::new() }] }
+        let faults = vec![Fault { sentence, places: Vec::new() }];
+        Told { file: None, faults, more: 0, beside: None, lines: OnceCell::new() }
     }
 }
 
@@ -42,15 +50,37 @@ impl Told {
     /// In the order of the file; what is not in it comes first.
     pub(super) fn new(file: File, mut faults: Vec<Fault>) -> Told {
         faults.sort_by_key(|fault| fault.places.first().map(|place| place.start));
-        Told { file: Some(file), faults }
+        Told { file: Some(file), faults, more: 0, beside: None, lines: OnceCell::new() }
+    }
+
+    /// With as many faults that were counted only.
+    pub(super) fn and_more(self, more: usize) -> Told {
+        Told { more, ..self }
+    }
+
+    /// With those of a file that it names.
+    pub(super) fn beside(self, other: Option<Told>) -> Told {
+        Told { beside: other.map(Box::new), ..self }
+    }
+
+    /// All faults that were kept, each with where it is from.
+    fn all(&self) -> impl Iterator<Item = (&Told, &Fault)> {
+        let beside = self.beside.iter().flat_map(|told| told.faults.iter().map(|f| (&**told, f)));
+        self.faults.iter().map(move |fault| (self, fault)).chain(beside)
+    }
+
+    /// How many there are.
+    fn count(&self) -> usize {
+        self.all().count() + self.more + self.beside.as_ref().map_or(0, |told| told.more)
     }
 
     /// For a person.
     pub(crate) fn text(&self, colours: bool) -> String {
         let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
-        let shown = self.faults.iter().take(FAULTS_SHOWN_MAX);
-        let mut texts: Vec<_> = shown.map(|fault| self.render(fault, &renderer) + "\n").collect();
-        if let more @ 1.. = self.faults.len().saturating_sub(FAULTS_SHOWN_MAX) {
+        let shown = self.all().take(FAULTS_SHOWN_MAX);
+        let mut texts: Vec<_> =
+            shown.map(|(told, fault)| told.render(fault, &renderer) + "\n").collect();
+        if let more @ 1.. = self.count().saturating_sub(FAULTS_SHOWN_MAX) {
             texts.push(format!("and {more} more\n"));
         }
         texts.join("\n")
@@ -58,12 +88,13 @@ impl Told {
 
     fn render(&self, fault: &Fault, renderer: &Renderer) -> String {
         let title = Level::ERROR.primary_title(output::plain(&fault.sentence));
-        let (Some(File { name, text }), [place, others @ ..]) = (&self.file, &*fault.places) else {
+        let (Some(File { name, text, .. }), [place, others @ ..]) = (&self.file, &*fault.places)
+        else {
             return renderer.render(&[Group::with_title(title)]);
         };
         // Of a large file only these lines are looked at.
         let lines = lines_round(text, &fault.places);
-        let (line, column) = position(text, place.start);
+        let (line, column) = self.position(text, place.start);
         if lines.end - lines.start > EXCERPT_OCTETS_MAX {
             let origin = Origin::path(output::plain(name)).line(line).char_column(column);
             return renderer.render(&[title.element(origin)]);
@@ -77,16 +108,27 @@ impl Told {
             .iter()
             .map(|other| AnnotationKind::Context.span(within(other)).label("first here"));
         let snippet = Snippet::source(&text[lines.clone()]).path(output::plain(name));
-        let snippet = snippet.line_start(position(text, lines.start).0).annotation(at);
+        let snippet = snippet.line_start(self.position(text, lines.start).0).annotation(at);
         renderer.render(&[title.element(snippet.annotations(others))])
+    }
+
+    /// Line and column of an octet, both from 1 on; a column is a letter.
+    fn position(&self, text: &str, at: usize) -> (usize, usize) {
+        let lines = self.lines.get_or_init(|| {
+            let behind = text.match_indices('\n').map(|(at, _)| at + 1);
+            [0].into_iter().chain(behind).collect()
+        });
+        let line = lines.partition_point(|begin| *begin <= at);
+        let before = &text.as_bytes()[lines[line - 1]..at.min(text.len())];
+        (line, 1 + String::from_utf8_lossy(before).chars().count())
     }
 
     /// For a program: an array of objects.
     pub(crate) fn json(&self) -> String {
-        let shown = self.faults.iter().take(FAULTS_JSON_MAX);
-        let mut faults: Vec<_> = shown.map(|fault| self.facts(fault)).collect();
-        let more = format!("there are {} faults in all", self.faults.len());
-        if self.faults.len() > FAULTS_JSON_MAX
+        let shown = self.all().take(FAULTS_JSON_MAX);
+        let mut faults: Vec<_> = shown.map(|(told, fault)| told.facts(fault)).collect();
+        let more = format!("there are {} faults in all", self.count());
+        if self.count() > FAULTS_JSON_MAX
             && let Some(last) = faults.last_mut()
         {
             *last = JsonFault { file: last.file, line: None, column: None, message: &more };
@@ -97,7 +139,7 @@ impl Told {
     fn facts<'a>(&'a self, fault: &'a Fault) -> JsonFault<'a> {
         let file = self.file.as_ref();
         let place = file.zip(fault.places.first());
-        let place = place.map(|(file, place)| position(&file.text, place.start));
+        let place = place.map(|(file, place)| self.position(&file.text, place.start));
         JsonFault {
             file: file.map(|file| &*file.name),
             line: place.map(|(line, _)| line),
@@ -109,17 +151,17 @@ impl Told {
     /// For whoever asks from afar: as many as fit into about so many octets.
     pub(crate) fn shown(&self, octets_max: usize) -> Vec<Shown> {
         let mut octets = 0;
-        let shown = self.faults.iter().take(FAULTS_SHOWN_MAX).map(|fault| {
-            let JsonFault { file, line, column, message } = self.facts(fault);
+        let shown = self.all().take(FAULTS_SHOWN_MAX).map(|(told, fault)| {
+            let JsonFault { file, line, column, message } = told.facts(fault);
             let (file, message) = (file.map(str::to_owned), message.to_owned());
-            Shown { file, line, column, message, shown: self.render(fault, &Renderer::plain()) }
+            Shown { file, line, column, message, shown: told.render(fault, &Renderer::plain()) }
         });
         let fits = |fault: &Shown| {
             octets += fault.message.len() + fault.shown.len();
             octets <= octets_max
         };
         let mut shown: Vec<_> = shown.take_while(fits).collect();
-        if let more @ 1.. = self.faults.len() - shown.len() {
+        if let more @ 1.. = self.count() - shown.len() {
             let message = format!("and {more} more");
             shown.push(Shown { shown: message.clone(), message, ..Shown::default() });
         }
@@ -128,8 +170,8 @@ impl Told {
 
     /// A line for each, of many the first.
     pub(crate) fn sentences(&self) -> String {
-        let faults = self.faults.iter().take(FAULTS_SHOWN_MAX).map(|fault| {
-            let JsonFault { file, line, column, message } = self.facts(fault);
+        let faults = self.all().take(FAULTS_SHOWN_MAX).map(|(told, fault)| {
+            let JsonFault { file, line, column, message } = told.facts(fault);
             match (file, line, column) {
                 (Some(file), Some(line), Some(column)) => {
                     format!("{file}:{line}:{column}: {}", output::one_line(message))
@@ -198,12 +240,4 @@ fn lines_round(text: &str, places: &[Range<usize>]) -> Range<usize> {
     let begin = before.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
     let end = behind.iter().position(|octet| *octet == b'\n').map_or(text.len(), |at| last + at);
     begin..end
-}
-
-/// Line and column of an octet, both from 1 on; a column is a letter.
-fn position(text: &str, at: usize) -> (usize, usize) {
-    let before = &text.as_bytes()[..at.min(text.len())];
-    let begin = before.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
-    let line = 1 + before.iter().filter(|octet| **octet == b'\n').count();
-    (line, 1 + String::from_utf8_lossy(&before[begin..]).chars().count())
 }

@@ -44,6 +44,9 @@ impl Applied {
                 Action::Routes { gone, come } => {
                     applied.router.push(counted("routes", gone.len(), come.len()));
                 }
+                Action::RouteFile { gone, come } => {
+                    applied.router.push(counted("routes", gone.count, come.count));
+                }
                 Action::Neighbours { gone, come } => {
                     applied.router.push(counted("neighbours", gone.len(), come.len()));
                 }

@@ -56,8 +56,9 @@ fn allow(rules: RulesetCreated, (folder, access): Allowed) -> Result<RulesetCrea
 
 /// All that is allowed. Everything else that there is to be done with files is not.
 fn allowed(needs: &Needs<'_>) -> Vec<Allowed> {
-    let Needs { config, control, metrics, ports } = *needs;
-    let config = config.into_iter().flat_map(read).map(|at| (at, AccessFs::ReadFile.into()));
+    let Needs { config, routes, control, metrics, ports } = *needs;
+    let config =
+        config.into_iter().chain(routes).flat_map(read).map(|at| (at, AccessFs::ReadFile.into()));
     let sockets = control.map(Path::to_owned).into_iter().chain(metrics.map(folder));
     let sockets = sockets.map(|folder| (folder, AccessFs::RemoveFile.into()));
     config.chain(sockets).chain(ports.iter().filter_map(vde)).collect()
@@ -104,7 +105,8 @@ mod tests {
 
     use super::*;
 
-    const NONE: Needs<'static> = Needs { config: None, control: None, metrics: None, ports: &[] };
+    const NONE: Needs<'static> =
+        Needs { config: None, routes: None, control: None, metrics: None, ports: &[] };
 
     fn ports(specs: &[String]) -> Vec<PortSpec> {
         specs.iter().map(|spec| spec.parse().unwrap()).collect()
@@ -123,12 +125,17 @@ mod tests {
         let (read, removed) = (AccessFs::ReadFile.into(), AccessFs::RemoveFile.into());
         let needs = Needs {
             config: Some("/etc/none/lab.toml".as_ref()),
+            routes: Some("/var/none/routes".as_ref()),
             control: Some("/run/none".as_ref()),
             metrics: Some("m".as_ref()),
             ports: &[],
         };
-        let list: [Allowed; 3] =
-            [("/etc/none".into(), read), ("/run/none".into(), removed), (".".into(), removed)];
+        let list: [Allowed; 4] = [
+            ("/etc/none".into(), read),
+            ("/var/none".into(), read),
+            ("/run/none".into(), removed),
+            (".".into(), removed),
+        ];
         assert_eq!(allowed(&needs), list);
     }
 

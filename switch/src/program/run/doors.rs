@@ -45,6 +45,7 @@ impl Doors {
         let notify = Notify::from_environment();
         let needs = Needs {
             config: options.config.as_deref(),
+            routes: topology.route_file.as_ref().map(|file| file.path()),
             control: control.iter().flatten().map(|control| &*control.folder).next(),
             metrics: metrics.as_ref().and_then(metrics::Listening::path),
             ports: &topology.ports,

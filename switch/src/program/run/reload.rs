@@ -69,6 +69,7 @@ impl Steps {
                 | Action::ChangeLeg { .. }
                 | Action::AddLeg(_)
                 | Action::Routes { .. }
+                | Action::RouteFile { .. }
                 | Action::Neighbours { .. } => {}
                 // Settings follow from the topology; what takes a restart does not get here.
                 Action::Set { .. } | Action::Restart { .. } => {}

@@ -8,7 +8,11 @@ use uswitch::{
     topology::{Faults, Topology},
 };
 
-use crate::program::{cli::Options, config, output};
+use crate::program::{
+    cli::Options,
+    config::{self, File, Told},
+    output,
+};
 
 /// The processors that are lent to us.
 pub(crate) fn cpus() -> Vec<usize> {
@@ -23,11 +27,29 @@ pub(super) fn settle(
     cpus: &[usize],
 ) -> Result<(Topology, Option<OwnedFd>), ExitCode> {
     let Some(file) = &options.config else {
-        return settle_words(options, cpus).map_err(|faults| output::usage(&faults));
+        return match &options.words.routes {
+            Some(_) => settle_beside_routes(options, cpus),
+            None => settle_words(options, cpus).map_err(|faults| output::usage(&faults)),
+        };
     };
+    settle_file(options, config::load(file, &options.words, cpus))
+}
+
+/// A command line that names a file of routes is told as a file beside it would be.
+fn settle_beside_routes(
+    options: &Options,
+    cpus: &[usize],
+) -> Result<(Topology, Option<OwnedFd>), ExitCode> {
+    settle_file(options, File::none().resolve(&options.words, cpus))
+}
+
+fn settle_file(
+    options: &Options,
+    loaded: Result<Topology, Told>,
+) -> Result<(Topology, Option<OwnedFd>), ExitCode> {
     let mut faults = options.faults.clone();
     let ready = settle_beside(options, &mut faults);
-    match config::load(file, &options.words, cpus) {
+    match loaded {
         Ok(topology) => faults.or(Some((topology, ready))).map_err(|faults| output::usage(&faults)),
         Err(told) => {
             faults.iter().for_each(output::complain);

@@ -232,7 +232,7 @@ mod tests {
     };
 
     fn resolve(text: &str) -> Result<Topology, String> {
-        let file = File { name: "lab.toml".into(), text: text.into() };
+        let file = File { name: "lab.toml".into(), text: text.into(), folder: "".into() };
         file.resolve(&Words::default(), &[0]).map_err(|told| told.text(false))
     }
 

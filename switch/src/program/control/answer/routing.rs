@@ -228,7 +228,10 @@ fn rows(topology: &Topology, from: usize) -> impl Iterator<Item = RouteRow> {
             ..RouteRow::default()
         })
     });
-    links.skip(from).chain(said.iter().map(|route| route_row(route, &topology.legs)))
+    let first = from.saturating_sub(near + topology.routes.len());
+    let file = topology.route_file.iter().flat_map(move |file| file.iter(first));
+    let said = said.iter().map(|route| route_row(route, &topology.legs));
+    links.skip(from).chain(said).chain(file.map(|route| route_row(&route, &topology.legs)))
 }
 
 fn route_row(route: &RouteSpec, legs: &[LegSpec]) -> RouteRow {
