@@ -118,10 +118,20 @@ impl Slow {
     ///
     /// If there are not as many links as legs.
     pub fn new(tables: Arc<Tables>, links: Vec<Link>, seed: u64) -> Slow {
+        Slow::of_flows(tables, links, seed, seed)
+    }
+
+    /// The same behind workers: `flows` is their seed, so that a flow of which one packet waits
+    /// here has the same path as the rest of it.
+    ///
+    /// # Panics
+    ///
+    /// As [`Slow::new`].
+    pub fn of_flows(tables: Arc<Tables>, links: Vec<Link>, seed: u64, flows: u64) -> Slow {
         assert_eq!(tables.legs().len(), links.len(), "a link for each leg");
         Slow {
             own: Own::new(tables.clone(), seed),
-            router: Router::new(tables, seed),
+            router: Router::new(tables, flows),
             neighbours: Neighbours::new(links, seed),
             advertisers: Vec::new(),
             standings: 0,
@@ -485,9 +495,11 @@ mod tests {
 
     use super::*;
     use crate::{
+        forward::Flow,
         forward::sample::{ipv4, ipv6, sealed},
         packet::{Ipv4, Ipv6, checksum, checksum_icmpv6},
-        route::Leg,
+        route::{Kind, Leg, NextHop, Route},
+        tables::Target,
     };
 
     const OWN: [LinkAddress; 2] =
@@ -648,6 +660,42 @@ mod tests {
         // Now at once.
         lab.packet(0, &packet);
         assert_eq!(lab.said.take(1, ethertype::IPV4).len(), 1);
+    }
+
+    #[test]
+    fn packet_that_waits_goes_the_way_of_its_flow_on_the_workers() {
+        const FLOWS: u64 = 77;
+        let link = |own, text: &str| Link::new(own, vec![text.parse().unwrap()]);
+        let links = vec![link(OWN[0], "10.0.0.1/24"), link(OWN[1], "10.1.0.1/24")];
+        let legs = links.iter().map(|link| Leg::new(link.own(), 1500)).collect();
+        let hop = |last| NextHop { gateway: Some([10, 1, 0, last].into()), leg: None, weight: 1 };
+        let prefix = "10.8.0.0/16".parse().unwrap();
+        let kind = Kind::Unicast(vec![hop(2), hop(3)]);
+        let tables = Tables::build(legs, &[Route { prefix, metric: 0, kind }]).unwrap();
+        let tables = Arc::new(tables);
+        let slow = Slow::of_flows(tables.clone(), links, 3, FLOWS);
+        let mut lab = Lab { slow, said: Said::default(), now: 0 };
+        let mut ways = [0, 0];
+        for port in 0..64 {
+            let ports = [4000 + port, 80];
+            let payload = ports.map(u16::to_be_bytes).concat();
+            let packet = ipv4("10.0.0.2", "10.8.0.9", 64, 17, &[&payload[..], &[0; 16]].concat());
+            lab.slow.neighbours().flush(None);
+            lab.said.0.clear();
+            lab.packet(0, &packet);
+            let asked = lab.said.take(1, ethertype::ARP);
+            let flow = Flow {
+                source: "10.0.0.2".parse().unwrap(),
+                destination: "10.8.0.9".parse().unwrap(),
+                protocol: 17,
+                ports: Some((ports[0], ports[1])),
+            };
+            let Target::Hops(hops) = tables.lookup(flow.destination) else { panic!("a route") };
+            let last = asked[0].2[27];
+            assert_eq!(hops.choose(flow.hash(FLOWS)).gateway, Some([10, 1, 0, last].into()));
+            ways[usize::from(last) - 2] += 1;
+        }
+        assert!(ways.iter().all(|count| *count > 8), "{ways:?}");
     }
 
     #[test]

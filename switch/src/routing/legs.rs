@@ -93,7 +93,7 @@ impl Legs {
     ///
     /// What the system said to a new thread.
     pub fn start<P: Port>(handle: &Handle<P>) -> io::Result<Legs> {
-        let slow = SlowPath::start(handle.teller(), handle.epoch())?;
+        let slow = SlowPath::start(handle.teller(), handle.epoch(), handle.flow_seed())?;
         let tables = Tables::build(Vec::new(), &[]).expect("nothing, in which nothing is wrong");
         Ok(Legs { slow, placed: Vec::new(), tables: Arc::new(tables), generation: 0 })
     }
@@ -242,8 +242,8 @@ impl Legs {
         &self.tables
     }
 
-    /// By which of its next hops a flow goes. `None`: it has none. While its neighbour is asked
-    /// for, the slow path may choose another.
+    /// By which of its next hops a flow goes, also while its neighbour is asked for. `None`: it
+    /// has none.
     pub fn choose<P: Port>(&self, handle: &Handle<P>, flow: &Flow) -> Option<Via> {
         let Target::Hops(hops) = self.tables.lookup(flow.destination) else { return None };
         Some(hops.choose(flow.hash(handle.flow_seed())))

@@ -119,8 +119,12 @@ impl Used {
 
 impl SlowPath {
     /// Starts it, without legs. `teller`: how the workers hear of neighbours; `epoch`: since when
-    /// time is counted.
-    pub(super) fn start<P: Port>(teller: Teller<P>, epoch: Instant) -> io::Result<SlowPath> {
+    /// time is counted; `flows`: their seed.
+    pub(super) fn start<P: Port>(
+        teller: Teller<P>,
+        epoch: Instant,
+        flows: u64,
+    ) -> io::Result<SlowPath> {
         let (orders, taken) = bounded(ORDERS_MAX);
         let (told, events) = bounded(EVENTS_MAX);
         let (used, heard) = bounded(USED_MAX);
@@ -136,6 +140,7 @@ impl SlowPath {
             used: heard,
             generation: 0,
             epoch,
+            flows,
         };
         let thread = thread::Builder::new().name("router".to_owned());
         let thread = thread.spawn(move || run.run(&teller))?;
@@ -200,6 +205,8 @@ struct Run {
     used: Receiver<Hop>,
     generation: u64,
     epoch: Instant,
+    /// The seed of the workers' flows.
+    flows: u64,
 }
 
 /// The far ends of the legs, by their numbers.
@@ -300,7 +307,7 @@ impl Run {
         self.generation = generation;
         match &mut self.slow {
             Some(slow) => slow.swap(tables, links),
-            none => *none = Some(Slow::new(tables, links, seed())),
+            none => *none = Some(Slow::of_flows(tables, links, seed(), self.flows)),
         }
         let slow = self.slow.as_mut().expect("just put there");
         slow.advertise(&advertise, &mut self.ends);
