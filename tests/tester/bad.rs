@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use uswitch_tests::{privileged, running::Running, tester};
+use uswitch_tests::{privileged, program, running::Running, tester};
 
 use super::{device, lines, on_device, said};
 
@@ -153,35 +153,43 @@ fn an_interrupt_leaves_nothing_and_tells_what_was_found() {
 }
 
 #[test]
-fn a_loop_ends_with_a_tester_that_is_killed() {
+fn devices_end_with_a_tester_that_is_killed() {
     if !privileged() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let words = "trial --device loop --rate 10 --frames 100000 --json";
-    let mut command = Command::new(tester());
-    command.args(words.split(' ')).stdout(fs::File::create(folder.path().join("out")).unwrap());
-    let mut running = Running(command.spawn().unwrap());
-    let children = || {
-        let pid = running.0.id();
-        let path = format!("/proc/{pid}/task/{pid}/children");
-        let text = fs::read_to_string(path).unwrap_or_default();
-        text.split(' ').filter_map(|word| word.parse::<u32>().ok()).collect::<Vec<_>>()
-    };
-    let begin = Instant::now();
-    let device = loop {
-        assert!(begin.elapsed() < PATIENCE, "the device is there");
-        if let Some(device) = children().first() {
-            break *device;
+    for device in ["loop", "uswitch", "vde", "socat"] {
+        let folder = tempfile::tempdir().unwrap();
+        let words = format!("trial --device {device} --rate 10 --frames 100000 --json");
+        let mut command = Command::new(tester());
+        command.args(words.split(' ')).arg("--uswitch").arg(program());
+        command.stdout(fs::File::create(folder.path().join("out")).unwrap());
+        let mut running = Running(command.spawn().unwrap());
+        let begin = Instant::now();
+        // The device, and what watches the tester for it.
+        let processes = loop {
+            assert!(begin.elapsed() < PATIENCE, "{device} is there");
+            let processes = children(running.0.id());
+            if processes.len() == 2 {
+                break processes;
+            }
+            thread::yield_now();
+        };
+        running.signal("-KILL");
+        running.0.wait().unwrap();
+        while processes.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+            assert!(begin.elapsed() < PATIENCE, "{device} ends with the tester");
+            thread::yield_now();
         }
-        thread::yield_now();
-    };
-    running.signal("-KILL");
-    running.0.wait().unwrap();
-    while Path::new(&format!("/proc/{device}")).exists() {
-        assert!(begin.elapsed() < PATIENCE, "the device ends with the tester");
-        thread::yield_now();
     }
+}
+
+/// What the threads of a process have started.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let text = |task: fs::DirEntry| fs::read_to_string(task.path().join("children"));
+    let texts: Vec<String> = tasks.filter_map(|task| text(task).ok()).collect();
+    let words = texts.iter().flat_map(|text| text.split_whitespace());
+    words.map(|word| word.parse().expect("a number")).collect()
 }
 
 fn all() -> fs::Permissions {

@@ -9,13 +9,14 @@ mod bridge;
 mod direct;
 mod exec;
 mod ours;
+mod process;
 pub mod role;
 mod taps;
 
 use std::{
     env, fmt, fs, io,
     path::{Path, PathBuf},
-    process::{self, Child, Command, Stdio},
+    process::{Command, Stdio},
     str::FromStr,
     time::Duration,
 };
@@ -26,6 +27,7 @@ use nix::{
     unistd::Pid,
 };
 
+use self::process::Process;
 use crate::cpu;
 
 /// The name of each host's link.
@@ -133,7 +135,7 @@ pub struct Device {
     /// Its ports, by number.
     pub ports: Vec<PortEnd>,
     /// Its processes.
-    processes: Vec<Child>,
+    processes: Vec<Process>,
     /// It burns a processor, so it is to be stopped while others are measured.
     polls: bool,
     /// The namespace in which it lives, if not with its hosts.
@@ -215,7 +217,7 @@ impl Device {
 
     /// Processor time that its processes have taken.
     pub fn cpu(&self) -> Duration {
-        self.processes.iter().map(|child| cpu::of_process(child.id())).sum()
+        self.pids().map(cpu::of_process).sum()
     }
 
     /// Whether it has processes of its own: what the kernel does for a sender is nobody's.
@@ -225,7 +227,7 @@ impl Device {
 
     /// The numbers of its processes; the first does the work.
     pub fn pids(&self) -> impl Iterator<Item = u32> {
-        self.processes.iter().map(Child::id)
+        self.processes.iter().map(Process::id)
     }
 
     /// Lets a device that polls rest while others are measured. Others sleep by themselves.
@@ -247,17 +249,7 @@ impl Device {
 
     /// Whether one of its processes has ended.
     pub fn died(&mut self) -> bool {
-        self.processes.iter_mut().any(|child| !matches!(child.try_wait(), Ok(None)))
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        for child in &mut self.processes {
-            // It has ended already: as good.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.processes.iter_mut().any(Process::has_ended)
     }
 }
 
@@ -291,11 +283,9 @@ fn port_ends(hosts: Vec<Namespace>) -> Vec<PortEnd> {
     hosts.into_iter().map(|namespace| PortEnd { namespace, link: LINK.into() }).collect()
 }
 
-/// Starts a process of a device's: quiet, and out of reach of the terminal's Ctrl-C, which is for
-/// the tester.
-fn spawn(command: &mut Command) -> io::Result<Child> {
-    use std::os::unix::process::CommandExt;
-    command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+/// Starts a process of a device's, quiet.
+fn spawn(command: &mut Command) -> io::Result<Process> {
+    Process::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
 /// Where a program is: in PATH, or where Debian puts daemons.
@@ -309,7 +299,7 @@ fn found(program: &str) -> Result<PathBuf, StartError> {
 /// By which path another process opens a namespace of ours.
 fn path_of(namespace: &Namespace) -> String {
     use std::os::fd::{AsFd, AsRawFd};
-    format!("/proc/{}/fd/{}", process::id(), namespace.as_fd().as_raw_fd())
+    format!("/proc/{}/fd/{}", std::process::id(), namespace.as_fd().as_raw_fd())
 }
 
 /// A folder for sockets and databases, removed at the end.
@@ -322,7 +312,7 @@ impl Folder {
     ///
     /// What the system said.
     pub fn new(name: &str) -> io::Result<Folder> {
-        let folder = env::temp_dir().join(format!("uswitch-bench-{name}-{}", process::id()));
+        let folder = env::temp_dir().join(format!("uswitch-bench-{name}-{}", std::process::id()));
         fs::create_dir(&folder)?;
         Ok(Folder(folder))
     }

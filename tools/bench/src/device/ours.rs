@@ -3,13 +3,13 @@
 use std::{
     env,
     io::{self, Read},
-    os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use super::{
-    Device, Kind, LINK, StartError, Terms, between, found, hosts, outer, path_of, port_ends,
+    Device, Kind, LINK, Process, StartError, Terms, between, found, hosts, outer, path_of,
+    port_ends,
 };
 
 /// With TAPs, which it makes in the hosts' namespaces.
@@ -59,7 +59,7 @@ pub(super) fn start_on_packets(terms: &Terms) -> Result<Device, StartError> {
 }
 
 /// Starts it, and waits until frames flow.
-fn run(terms: &Terms, ports: impl Iterator<Item = String>) -> Result<Child, StartError> {
+fn run(terms: &Terms, ports: impl Iterator<Item = String>) -> Result<Process, StartError> {
     // It tells that it is ready by a descriptor that is none of the first three: a shell lays it.
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$@\" 3>&1 1>&2", "sh"]).arg(program(terms)?);
@@ -67,8 +67,9 @@ fn run(terms: &Terms, ports: impl Iterator<Item = String>) -> Result<Child, Star
     for port in ports {
         command.args(["--port", &port]);
     }
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn()?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = Process::spawn(&mut command)?;
+    let child = process.child();
     let mut ready = [0];
     let read = child.stdout.as_mut().expect("it is piped").read(&mut ready);
     // What it says afterwards nobody reads: closed, so that it cannot fill.
@@ -76,11 +77,10 @@ fn run(terms: &Terms, ports: impl Iterator<Item = String>) -> Result<Child, Star
     if !matches!(read, Ok(1)) {
         let mut text = String::new();
         let _ = said.read_to_string(&mut text);
-        let _ = child.wait();
         let text = text.lines().map(str::trim).collect::<Vec<_>>().join("; ");
         return Err(StartError::Failed(io::Error::other(text)));
     }
-    Ok(child)
+    Ok(process)
 }
 
 /// Where the switch is: where it was said, beside this program, or in PATH.

@@ -4,8 +4,7 @@
 use std::{
     env,
     io::{self, BufRead, BufReader, Write},
-    os::unix::process::CommandExt,
-    process::{self, Child, Command, Stdio},
+    process::{self, Command, Stdio},
     thread,
 };
 
@@ -13,7 +12,7 @@ use netlab::Namespace;
 use uswitch::port::tap::{Tap, TapConfig};
 
 use super::{
-    LINK,
+    LINK, Process,
     bare::{self, Loop, Wait},
 };
 
@@ -25,17 +24,17 @@ const ROLE: &str = "USWITCH_BENCH_ROLE";
 /// # Errors
 ///
 /// It did not start, or did not get ready.
-pub(super) fn start(role: &str) -> io::Result<Child> {
+pub(super) fn start(role: &str) -> io::Result<Process> {
     let mut command = Command::new(env::current_exe()?);
-    command.env(ROLE, role).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn()?;
+    command.env(ROLE, role).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = Process::spawn(&mut command)?;
     let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line)?;
+    let stdout = process.child().stdout.take().expect("it is piped");
+    BufReader::new(stdout).read_line(&mut line)?;
     if line != READY {
-        let _ = child.wait();
         return Err(io::Error::other(format!("the device `{role}` did not start")));
     }
-    Ok(child)
+    Ok(process)
 }
 
 /// Plays the role for which this process was started, until its parent ends, or returns at once if

@@ -3,14 +3,16 @@
 
 use std::{
     io,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use netlab::{Link, Namespace};
 
-use super::{Device, Folder, Kind, LINK, StartError, Terms, found, hosts, port_ends, spawn};
+use super::{
+    Device, Folder, Kind, LINK, Process, StartError, Terms, found, hosts, port_ends, spawn,
+};
 
 /// `vde_switch -tap A -tap B`.
 pub(super) fn vde(terms: &Terms) -> Result<Device, StartError> {
@@ -90,7 +92,7 @@ fn finish(
     kind: Kind,
     terms: &Terms,
     between: Namespace,
-    processes: Vec<Child>,
+    processes: Vec<Process>,
     folder: Option<Folder>,
 ) -> Result<Device, StartError> {
     let (hosts, mut links) = (hosts(terms.ports)?, between.links()?);
@@ -126,7 +128,7 @@ fn await_that(what: &str, mut there: impl FnMut() -> io::Result<bool>) -> io::Re
     Ok(())
 }
 
-fn within(namespace: &Namespace, command: &mut Command) -> io::Result<Child> {
+fn within(namespace: &Namespace, command: &mut Command) -> io::Result<Process> {
     namespace.run(|| spawn(command))?
 }
 
