@@ -86,9 +86,13 @@ impl Relay {
     }
 }
 
-/// Relays frames between the two devices whose names are the last words of the command line.
+/// Relays frames between the two devices whose names are the last words of the command line, or
+/// among the three.
 fn run(faults: &str) {
     let words: Vec<String> = env::args().collect();
+    if faults == "hub" {
+        return hub(&words[words.len() - 3..]);
+    }
     let [.., a, b] = &words[..] else { panic!("two devices are named") };
     let here = Namespace::current().unwrap();
     let open = |name: &str| FrameSocket::open(&here, name).unwrap();
@@ -123,6 +127,25 @@ fn run(faults: &str) {
             }
         }
     }
+}
+
+/// Whatever comes in by one goes out by all others: nothing is learned.
+fn hub(links: &[String]) {
+    let here = Namespace::current().unwrap();
+    let open = |link: &String| FrameSocket::open(&here, link).unwrap();
+    thread::scope(|scope| {
+        for link in links {
+            let others = links.iter().filter(|other| *other != link).map(open);
+            let (mut near, mut others) = (open(link), others.collect::<Vec<_>>());
+            scope.spawn(move || {
+                loop {
+                    if let Ok(Some(frame)) = near.recv(Duration::from_secs(1)) {
+                        others.iter_mut().for_each(|far| far_send(far, &frame));
+                    }
+                }
+            });
+        }
+    });
 }
 
 /// Until the kernel takes it: what is lost here is lost on purpose.

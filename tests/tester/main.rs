@@ -4,6 +4,7 @@
 mod bad;
 mod device;
 mod exact;
+mod learning;
 mod whole;
 
 use std::{

@@ -71,10 +71,7 @@ impl<'a> Bed<'a> {
     /// A link is down or gone, or what the system said.
     pub fn teach(&mut self, patience: Duration, stop: &Stop) -> io::Result<bool> {
         // Stations speak at both ends of a stream, or frames to them are flooded.
-        let back = self.plans.iter().map(|plan| {
-            let (from, to) = (plan.to, plan.from);
-            FramePlan { from, to, ..plan.clone() }
-        });
+        let back = self.plans.iter().map(FramePlan::back);
         let all: Vec<FramePlan> = self.plans.iter().cloned().chain(back).collect();
         let outlets = &self.outlets;
         let mut sender =
@@ -89,7 +86,7 @@ impl<'a> Bed<'a> {
                 for (sum, count) in heard.iter_mut().zip(self.receiver.learning()) {
                     *sum += count;
                 }
-                let used = |port: usize| all.iter().any(|plan| usize::from(plan.to) == port);
+                let used = |port: usize| all.iter().any(|plan| plan.goes_to(port));
                 if heard.iter().enumerate().all(|(port, count)| *count > 0 || !used(port)) {
                     return Ok(true);
                 }

@@ -12,7 +12,8 @@
 //! 4. [`bed`]: a device with sockets at its ports. [`trial`]: frames at one rate for a while, and
 //!    what came of them: every figure is made of these.
 //! 5. [`search`] and [`throughput`]: the fastest rate at which the device loses next to nothing.
-//!    [`rfc2544`]: what else that RFC asks for.
+//!    [`rfc2544`]: what else that RFC asks for. [`rfc2889`]: what a switch learns, what it lets
+//!    pass, and what one port does to another.
 //! 6. [`statistics`]: what many rounds say together; [`cpu`]: what they cost.
 //! 7. [`page`] and [`plot`]: what a person looks at afterwards.
 //!
@@ -27,6 +28,7 @@ pub mod plan;
 pub mod plot;
 pub mod receiver;
 pub mod rfc2544;
+pub mod rfc2889;
 pub mod search;
 pub mod sender;
 pub mod statistics;

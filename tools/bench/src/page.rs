@@ -58,7 +58,11 @@ fn legend(lines: &[Value]) -> String {
 }
 
 fn throughput(lines: &[Value]) -> String {
-    let found = of_kind(lines, "throughput");
+    let mut found = of_kind(lines, "throughput");
+    // One plot is of one pattern: the first.
+    if let Some(pattern) = found.first().map(|line| line["pattern"].clone()) {
+        found.retain(|line| line["pattern"] == pattern);
+    }
     let sizes = sizes(&found);
     let curves = |factor: &dyn Fn(&Value) -> f64| {
         let curve = |device: &String| {

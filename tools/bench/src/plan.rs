@@ -25,6 +25,9 @@ pub const SIGNATURE_LEN: usize = 18;
 /// Octets of the smallest frame: IEEE 802.3-2018, 4A.4.2, less the frame check sequence.
 pub const SIZE_MIN: usize = 60;
 
+/// Octets of the smallest that can bear a signature: shorter than a frame may be.
+pub const RUNT_MIN: usize = HEADER_LEN + SIGNATURE_LEN;
+
 /// Octets of the largest frame that is sent as one: a link's MTU is at most 65,535.
 pub const SIZE_MAX: usize = 65_549;
 
@@ -36,7 +39,7 @@ pub const RFC_SIZES: [usize; 7] = [60, 124, 252, 508, 1020, 1276, 1514];
 const IMIX: [usize; 12] = [60, 590, 60, 60, 590, 60, 1514, 60, 590, 60, 590, 60];
 
 /// Flows of a stream at the most: each has addresses of its own.
-pub const FLOWS_MAX: usize = 1 << 16;
+pub const FLOWS_MAX: usize = 1 << 20;
 
 /// A type for local experiments (IEEE 802-2014, 9.2.3): no host answers it.
 const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
@@ -134,9 +137,27 @@ pub struct FramePlan {
     pub size: Size,
     /// In how many pairs of addresses they come, one after the other.
     pub flows: usize,
+    /// Which stations these pairs are of.
+    pub pairing: Pairing,
     /// The VLAN whose tag they bear.
     pub vlan: Option<u16>,
 }
+
+/// Between which stations the frames of a stream go, flow by flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairing {
+    /// From each station to the one of the same number.
+    EachToEach,
+    /// From the first to each.
+    OneToEach,
+    /// From each to the first.
+    EachToOne,
+    /// From each to a group, whose frames are to come out of all other ports.
+    ToGroup([u8; 6]),
+}
+
+/// The group of everybody.
+pub const BROADCAST: Pairing = Pairing::ToGroup([0xff; 6]);
 
 /// What stands in front of a signature: header and tag, and how much of it.
 pub type Head = ([u8; HEADER_LEN + 4], usize);
@@ -146,23 +167,56 @@ impl FramePlan {
     ///
     /// # Panics
     ///
-    /// If a frame would be too small or too large.
+    /// If a frame would be too small for a signature, or too large.
     pub fn new(stream: u16, from: u8, to: u8, size: Size) -> FramePlan {
-        let range = SIZE_MIN..=SIZE_MAX;
+        let range = RUNT_MIN..=SIZE_MAX;
         assert!(size.pattern().iter().all(|size| range.contains(size)), "frames of {range:?}");
-        FramePlan { stream, from, to, size, flows: 1, vlan: None }
+        let pairing = Pairing::EachToEach;
+        FramePlan { stream, from, to, size, flows: 1, pairing, vlan: None }
+    }
+
+    /// The way back: by its frames the stations are learned to which these go.
+    pub fn back(&self) -> FramePlan {
+        let pairing = match self.pairing {
+            Pairing::OneToEach => Pairing::EachToOne,
+            Pairing::EachToOne => Pairing::OneToEach,
+            // A group does not speak: a single station at one of its ports.
+            Pairing::EachToEach | Pairing::ToGroup(_) => Pairing::EachToEach,
+        };
+        FramePlan { from: self.to, to: self.from, pairing, ..self.clone() }
+    }
+
+    /// Whether its frames are to come out of this port.
+    pub fn goes_to(&self, port: usize) -> bool {
+        match self.pairing {
+            Pairing::ToGroup(_) => port != usize::from(self.from),
+            _ => port == usize::from(self.to),
+        }
+    }
+
+    /// How many stations speak.
+    pub fn sources(&self) -> usize {
+        if self.pairing == Pairing::OneToEach { 1 } else { self.flows }
     }
 
     /// The address of a station behind a port: locally administered, of one host.
     pub fn address(port: u8, flow: usize) -> [u8; 6] {
-        let [high, low] = (flow as u16).to_be_bytes();
-        [0x02, 0xb5, 0x00, port, high, low]
+        let [_, high, middle, low] = (flow as u32).to_be_bytes();
+        [0x02, 0xb5, port, high, middle, low]
     }
 
     /// What stands in front of the signature of the frame of this number.
     pub fn head(&self, sequence: u64) -> Head {
         let flow = (sequence % self.flows as u64) as usize;
-        self.head_between(FramePlan::address(self.from, flow), FramePlan::address(self.to, flow))
+        let station = FramePlan::address;
+        match self.pairing {
+            Pairing::EachToEach => {
+                self.head_between(station(self.from, flow), station(self.to, flow))
+            }
+            Pairing::OneToEach => self.head_between(station(self.from, 0), station(self.to, flow)),
+            Pairing::EachToOne => self.head_between(station(self.from, flow), station(self.to, 0)),
+            Pairing::ToGroup(group) => self.head_between(station(self.from, flow), group),
+        }
     }
 
     /// The same for a frame to everybody, by which the address of a flow is learned.
@@ -253,7 +307,7 @@ pub enum Found {
 /// [`FramePlan::is_head`].
 pub fn look(frame: &[u8]) -> Found {
     // The tester's own by its type, or, were that damaged, by both addresses.
-    let own_address = |at: usize| frame.get(at..at + 3) == Some(&[0x02, 0xb5, 0x00]);
+    let own_address = |at: usize| frame.get(at..at + 2) == Some(&[0x02, 0xb5]);
     let own = frame.get(12..14) == Some(&EXPERIMENT) || (own_address(0) && own_address(6));
     if !own {
         return Found::Foreign;
@@ -309,8 +363,8 @@ mod tests {
     fn smallest_frame_octet_for_octet() {
         let plan = FramePlan { flows: 2, ..FramePlan::new(0x0102, 1, 2, Size::Octets(60)) };
         let octets = frame(&plan, SIGNATURE);
-        assert_eq!(octets[..6], [2, 0xb5, 0, 2, 0, 1]);
-        assert_eq!(octets[6..14], [2, 0xb5, 0, 1, 0, 1, 0x88, 0xb5]);
+        assert_eq!(octets[..6], [2, 0xb5, 2, 0, 0, 1]);
+        assert_eq!(octets[6..14], [2, 0xb5, 1, 0, 0, 1, 0x88, 0xb5]);
         assert_eq!(octets[14..28], [0xb5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
         let filler: Vec<u8> = (0..28).collect();
         assert_eq!(octets[32..], filler);
@@ -356,6 +410,33 @@ mod tests {
         let is_head = |tag| plan.is_head(head_of(&taken), tag, SIGNATURE.sequence);
         assert!(is_head(Some([0x81, 0, 0, 42])));
         assert!(!is_head(Some([0x81, 0, 0, 43])) && !is_head(None));
+    }
+
+    #[test]
+    fn stations_are_paired_as_is_said() {
+        let plan = FramePlan { flows: 1 << 17, ..FramePlan::new(0, 1, 2, Size::Octets(60)) };
+        let last = plan.flows as u64 - 1;
+        let [far, near] = [2, 1].map(|port| [2, 0xb5, port, 1, 0xff, 0xff]);
+        let [first_far, first_near] = [2, 1].map(|port| [2, 0xb5, port, 0, 0, 0]);
+        for (pairing, to, from, sources) in [
+            (Pairing::EachToEach, far, near, plan.flows),
+            (Pairing::OneToEach, far, first_near, 1),
+            (Pairing::EachToOne, first_far, near, plan.flows),
+            (BROADCAST, [0xff; 6], near, plan.flows),
+        ] {
+            let plan = FramePlan { pairing, ..plan.clone() };
+            let (head, _) = plan.head(last);
+            assert_eq!((&head[..6], &head[6..12]), (&to[..], &from[..]), "{pairing:?}");
+            assert_eq!(plan.sources(), sources, "{pairing:?}");
+            let ports: Vec<usize> = (0..4).filter(|port| plan.goes_to(*port)).collect();
+            let all = pairing == BROADCAST;
+            assert_eq!(ports, if all { vec![0, 2, 3] } else { vec![2] }, "{pairing:?}");
+            let back = plan.back();
+            assert_eq!((back.from, back.to), (2, 1));
+            // Who speaks on the way back is who is spoken to.
+            let (head, _) = back.head(last);
+            assert!(all || head[6..12] == to, "{pairing:?}");
+        }
     }
 
     #[test]

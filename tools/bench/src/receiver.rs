@@ -12,7 +12,7 @@ use netlab::{Arrival, FrameRing, Namespace};
 
 use crate::{
     pace::Clock,
-    plan::{Found, FramePlan, Purpose, head_of, look},
+    plan::{Found, FramePlan, Pairing, Purpose, head_of, look},
     stop::Stop,
     tally::Tally,
 };
@@ -20,8 +20,10 @@ use crate::{
 /// What came at all ports together.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// In the order of the plans.
+    /// In the order of the plans. Of a stream to a group, what came at all of its ports.
     pub streams: Vec<Tally>,
+    /// The same for each port of a stream to a group; empty for others.
+    pub copies: Vec<Vec<Tally>>,
     /// Sound frames of the tester's that came where they were not sent to: floods.
     pub strayed: u64,
     /// Frames of the tester's that were changed on their way.
@@ -94,8 +96,7 @@ impl Receiver {
         quiet: Duration,
         done: &Stop,
     ) -> io::Result<Received> {
-        let streams = plans.iter().map(|_| Tally::new(frames)).collect();
-        let mut received = Received { streams, strayed: 0, damaged: 0, foreign: 0, dropped: 0 };
+        let mut received = Received::new(plans, self.rings.len(), frames);
         let mut last = Instant::now();
         loop {
             // Before the look: what was sent before `done` was given is seen by one after it.
@@ -113,6 +114,11 @@ impl Receiver {
             thread::sleep(LOOK_INTERVAL);
         }
         received.dropped = self.dropped()? - self.dropped_before;
+        for (stream, copies) in received.streams.iter_mut().zip(&received.copies) {
+            if let Some(joint) = Tally::of_all(copies) {
+                *stream = joint;
+            }
+        }
         Ok(received)
     }
 
@@ -122,6 +128,16 @@ impl Receiver {
 }
 
 impl Received {
+    fn new(plans: &[FramePlan], ports: usize, frames: u64) -> Received {
+        let streams = plans.iter().map(|_| Tally::new(frames)).collect();
+        let copies = plans.iter().map(|plan| match plan.pairing {
+            Pairing::ToGroup(_) => (1..ports).map(|_| Tally::new(frames)).collect(),
+            _ => Vec::new(),
+        });
+        let copies = copies.collect();
+        Received { streams, copies, strayed: 0, damaged: 0, foreign: 0, dropped: 0 }
+    }
+
     fn count(&mut self, plans: &[FramePlan], port: usize, arrival: &Arrival<'_>, clock: &Clock) {
         let signature = match look(arrival.octets) {
             Found::Own(signature) => signature,
@@ -138,12 +154,19 @@ impl Received {
             || !plan.is_head(head_of(arrival.octets), arrival.tag, signature.sequence)
         {
             self.damaged += 1;
-        } else if usize::from(plan.to) != port {
+        } else if !plan.goes_to(port) {
             self.strayed += 1;
         } else {
             let at = clock.since_start_ns(arrival.at);
             let latency = at.saturating_sub(signature.due_ns);
-            self.streams[stream].count(signature.sequence, latency);
+            let tally = match plan.pairing {
+                // The port from which it was sent has no copy.
+                Pairing::ToGroup(_) => {
+                    &mut self.copies[stream][port - usize::from(port > usize::from(plan.from))]
+                }
+                _ => &mut self.streams[stream],
+            };
+            tally.count(signature.sequence, latency);
         }
     }
 }

@@ -129,12 +129,12 @@ impl<'a> Sender<'a> {
     ///
     /// A link does not take a frame, is down, or is gone.
     pub fn teach(&mut self) -> io::Result<()> {
-        let flows = self.streams.iter().map(|stream| stream.plan.flows).max().unwrap_or(0);
+        let flows = self.streams.iter().map(|stream| stream.plan.sources()).max().unwrap_or(0);
         for flow in 0..flows {
             let mut batch = Vec::new();
             for (index, stream) in self.streams.iter().enumerate() {
                 let plan = stream.plan;
-                if flow < plan.flows {
+                if flow < plan.sources() {
                     let (purpose, sequence) = (Purpose::Learn, flow as u64);
                     let signature = Signature { purpose, stream: plan.stream, sequence, due_ns: 0 };
                     let signature = stream.filler(sequence).sign(signature);

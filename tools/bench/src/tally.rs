@@ -49,6 +49,29 @@ impl Tally {
         }
     }
 
+    /// What came at all ports to which copies of a stream went: a frame is received when each has
+    /// it. `None`: there is no port.
+    ///
+    /// # Panics
+    ///
+    /// If they are of streams of different lengths.
+    pub fn of_all(copies: &[Tally]) -> Option<Tally> {
+        let (first, rest) = copies.split_first()?;
+        let mut joint = first.clone();
+        for copy in rest {
+            assert_eq!(joint.frames, copy.frames, "copies of one stream");
+            joint.seen.iter_mut().zip(&copy.seen).for_each(|(joint, copy)| *joint &= copy);
+            joint.duplicated += copy.duplicated;
+            joint.reordered += copy.reordered;
+            joint.impossible += copy.impossible;
+            joint.extent = joint.extent.max(copy.extent);
+            joint.next = joint.next.max(copy.next);
+            joint.latency.add(&copy.latency).expect("they have the same range");
+        }
+        joint.received = joint.seen.iter().map(|word| u64::from(word.count_ones())).sum();
+        Some(joint)
+    }
+
     /// Counts a sound frame.
     pub fn count(&mut self, sequence: u64, latency_ns: u64) {
         if sequence >= self.frames {
@@ -142,6 +165,16 @@ mod tests {
             [100, 8, 6, 1].map(|frames| tally.last_missing(frames)),
             [Some(99), Some(6), Some(3), None]
         );
+    }
+
+    #[test]
+    fn of_copies_those_are_received_that_came_at_all_ports() {
+        let copies = [tally(&[0, 1, 2, 64, 2]), tally(&[1, 0, 64]), tally(&[0, 1, 2, 3, 64])];
+        let joint = Tally::of_all(&copies).unwrap();
+        assert_eq!((joint.received, joint.duplicated, joint.reordered), (3, 1, 1));
+        assert_eq!((joint.last_missing(3), joint.last_missing(2)), (Some(2), None));
+        assert_eq!(joint.latency.len(), 4 + 3 + 5);
+        assert!(Tally::of_all(&[]).is_none());
     }
 
     #[test]

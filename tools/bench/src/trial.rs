@@ -190,8 +190,8 @@ mod tests {
         let elapsed = Duration::from_secs(2);
         let (lateness, offered_by) = (latencies(), vec![offered]);
         let sent = Sent { offered, offered_by, refused: 0, unsent: 0, elapsed, lateness };
-        let streams = vec![tally];
-        let received = Received { streams, strayed: 0, damaged, foreign: 0, dropped: 0 };
+        let (streams, copies) = (vec![tally], Vec::new());
+        let received = Received { streams, copies, strayed: 0, damaged, foreign: 0, dropped: 0 };
         Trial {
             pace: Pace::of(50.0, offered),
             sent,

@@ -9,6 +9,8 @@ use uswitch_bench::{
     throughput::Terms,
 };
 
+use super::rfc2889;
+
 /// Tests how fast a switch is, how late and how faithful, after RFC 2544 and its kin.
 ///
 /// It makes network namespaces of its own, puts the device under test between them, and sends
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Throughput(Measure),
     /// That, latency, the curve of loss, bursts and recovery (RFC 2544 section 26), for all sizes
     Rfc2544(Measure),
+    /// What a switch learns, lets pass, floods and holds apart, and meshes and stars (RFC 2889)
+    Rfc2889(rfc2889::Options),
     /// Throughputs of all switches that are installed, side by side, and their ratios
     Compare(Measure),
     /// Makes a page with plots of results that were written before
@@ -59,7 +63,7 @@ pub(crate) struct Trial {
     pub(crate) output: Output,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Measure {
     /// What is measured, round by round in turn: see `uswitch-bench devices` [default: uswitch; of
     /// compare: all that are installed]. Ratios are by the first
@@ -84,7 +88,7 @@ pub(crate) struct Measure {
 #[derive(Clone, Debug)]
 pub(crate) struct Sizes(pub(crate) Vec<Size>);
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Streams {
     /// In how many pairs of addresses frames come
     #[arg(long, default_value_t = 1, value_parser = flows)]
@@ -114,9 +118,11 @@ pub(crate) enum Pattern {
     OneToMany,
     /// All others to the first (RFC 2889 section 5.2)
     ManyToOne,
+    /// The first to everybody: what is lost at one of the ports is lost (RFC 2889 section 5.10)
+    Broadcast,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Search {
     /// How often all is measured
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -138,7 +144,7 @@ pub(crate) struct Search {
     pub(crate) no_calibrate: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Start {
     /// Where `uswitch` is, if not beside this program or in PATH
     #[arg(long, value_name = "PATH")]
@@ -155,7 +161,7 @@ pub(crate) struct Start {
     pub(crate) patience: Duration,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Output {
     /// JSON, a line for each result
     #[arg(short, long)]
@@ -187,6 +193,14 @@ impl Measure {
     pub(crate) fn sizes_or(&self, default: &str) -> Vec<Size> {
         let sizes = self.size.clone();
         sizes.unwrap_or_else(|| sizes_of(default)).0
+    }
+}
+
+impl Pattern {
+    /// Its name on the command line and in reports.
+    pub(crate) fn name(self) -> String {
+        let value = clap::ValueEnum::to_possible_value(&self);
+        value.expect("no pattern is skipped").get_name().to_owned()
     }
 }
 
@@ -248,7 +262,7 @@ fn ports(text: &str) -> Result<usize, String> {
     ports.ok_or_else(|| format!("there are 2 to {PORTS_MAX} ports"))
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| *rate >= 0.1 && *rate <= 1e8);
     rate.ok_or_else(|| "a rate is 0.1 to 100000000 frames a second".into())
 }
@@ -299,7 +313,7 @@ mod tests {
             ("throughput -d veth --rounds 0", "1..=1000"),
             ("throughput -d veth --resolution nan", "0.0001 to 0.5"),
             ("trial -d veth --rate -1", "0.1 to 100000000"),
-            ("trial -d veth --flows 65537", "1 to 65536"),
+            ("trial -d veth --flows 1048577", "1 to 1048576"),
             ("trial -d veth --vlan 4095", "4094"),
             ("trial -d veth --ports 17", "2 to 16"),
             ("trial -d veth --pattern ring", "many-to-one"),

@@ -7,7 +7,7 @@ use netlab::Namespace;
 use uswitch_bench::{
     bed::Bed,
     device::{Device, Kind, StartError, Terms},
-    plan::{FramePlan, Size},
+    plan::{BROADCAST, FramePlan, Pairing, Size},
     stop::Stop,
 };
 
@@ -63,7 +63,7 @@ pub(crate) fn start(kinds: &[Kind], terms: &Terms, must: bool) -> io::Result<Vec
 pub(crate) fn plans(streams: &Streams, size: Size) -> Vec<FramePlan> {
     let others = 1..streams.ports as u8;
     let mut pairs: Vec<(u8, u8)> = match streams.pattern {
-        Pattern::Line => vec![(0, 1)],
+        Pattern::Line | Pattern::Broadcast => vec![(0, 1)],
         Pattern::OneToMany => others.map(|to| (0, to)).collect(),
         Pattern::ManyToOne => others.map(|from| (from, 0)).collect(),
         // One after the other to the next, to the one after that, and so on: so that no two ports
@@ -78,9 +78,13 @@ pub(crate) fn plans(streams: &Streams, size: Size) -> Vec<FramePlan> {
         let back: Vec<_> = pairs.iter().map(|(from, to)| (*to, *from)).collect();
         pairs.extend(back);
     }
+    let pairing = match streams.pattern {
+        Pattern::Broadcast => BROADCAST,
+        _ => Pairing::EachToEach,
+    };
     let plan = |((from, to), stream)| {
         let (flows, vlan) = (streams.flows, streams.vlan);
-        FramePlan { flows, vlan, ..FramePlan::new(stream, from, to, size) }
+        FramePlan { flows, pairing, vlan, ..FramePlan::new(stream, from, to, size) }
     };
     pairs.into_iter().zip(0..).map(plan).collect()
 }

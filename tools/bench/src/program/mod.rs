@@ -5,6 +5,7 @@ mod compare;
 mod contenders;
 mod report;
 mod rfc2544;
+mod rfc2889;
 mod signals;
 mod table;
 mod throughput;
@@ -42,6 +43,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Trial(options) => trial::run(options),
         Command::Throughput(options) => throughput::run(options),
         Command::Rfc2544(options) => rfc2544::run(options),
+        Command::Rfc2889(options) => rfc2889::run(options),
         Command::Compare(options) => compare::run(options),
         Command::Report(options) => report::page_of(options).map(|()| Ending::Done),
     };

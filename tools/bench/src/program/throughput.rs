@@ -207,6 +207,8 @@ pub(crate) fn tell(
             "kind": "throughput",
             "device": one.kind.name(),
             "size": report::size(size),
+            "pattern": options.streams.pattern.name(),
+            "ports": options.streams.ports,
             "loss_allowed": terms.loss,
             "rounds": one.rounds.iter().map(|round| round.rate).collect::<Vec<_>>(),
             "median": rate,
