@@ -11,6 +11,7 @@ mod exec;
 mod ours;
 mod process;
 pub mod role;
+mod router;
 mod taps;
 
 use std::{
@@ -28,7 +29,7 @@ use nix::{
 };
 
 use self::process::Process;
-use crate::cpu;
+use crate::{cpu, plan::ROUTER_PORTS_MAX};
 
 /// The name of each host's link.
 pub const LINK: &str = "eth0";
@@ -46,6 +47,10 @@ pub enum Kind {
     UswitchPacket,
     /// The kernel's bridge, with veth pairs.
     Bridge,
+    /// The kernel's router, with veth pairs.
+    Router,
+    /// The router of this project, on TAPs.
+    UswitchRouter,
     /// `vde_switch` of VDE 2, on TAPs.
     Vde,
     /// Open vSwitch with its userspace datapath, on TAPs.
@@ -59,12 +64,14 @@ pub enum Kind {
 }
 
 /// All kinds, each with its name and what it is.
-pub const KINDS: [(Kind, &str, &str); 10] = [
+pub const KINDS: [(Kind, &str, &str); 12] = [
     (Kind::Veth, "veth", "a veth pair and nothing else: the tester's own limit"),
     (Kind::Loop, "loop", "a bare loop between two TAPs, two threads: the least that a switch does"),
     (Kind::Uswitch, "uswitch", "this project's switch on TAPs"),
     (Kind::UswitchPacket, "uswitch-packet", "the same on packet sockets at veth pairs"),
     (Kind::Bridge, "bridge", "the kernel's bridge with veth pairs"),
+    (Kind::Router, "router", "the kernel's router with veth pairs: packets, not frames"),
+    (Kind::UswitchRouter, "uswitch-router", "this project's router on TAPs, likewise"),
     (Kind::Vde, "vde", "vde_switch of VDE 2, on TAPs; it cuts frames beyond 1518 octets"),
     (Kind::OpenVswitch, "ovs", "Open vSwitch with its userspace datapath, on TAPs"),
     (Kind::Testpmd, "testpmd", "DPDK's testpmd on TAPs; it polls, and looks up nothing"),
@@ -84,7 +91,13 @@ impl Kind {
             Kind::Veth | Kind::Loop | Kind::Socat | Kind::Testpmd => 2,
             Kind::Uswitch | Kind::UswitchPacket | Kind::Bridge => PORTS_MAX,
             Kind::Vde | Kind::OpenVswitch | Kind::Exec => PORTS_MAX,
+            Kind::Router | Kind::UswitchRouter => ROUTER_PORTS_MAX,
         }
+    }
+
+    /// Whether it forwards packets between networks, and no frames.
+    pub fn routes(self) -> bool {
+        matches!(self, Kind::Router | Kind::UswitchRouter)
     }
 }
 
@@ -119,12 +132,14 @@ pub struct Terms {
     pub uswitch_words: Vec<String>,
     /// The words of [`Kind::Exec`]'s command line.
     pub exec: Vec<String>,
+    /// How many networks of each version a router knows behind each of its ports.
+    pub routes: usize,
 }
 
 impl Default for Terms {
     fn default() -> Terms {
         let (uswitch_words, exec) = (Vec::new(), Vec::new());
-        Terms { ports: 2, mtu: 1500, uswitch: None, uswitch_words, exec }
+        Terms { ports: 2, mtu: 1500, uswitch: None, uswitch_words, exec, routes: 1 }
     }
 }
 
@@ -198,6 +213,8 @@ impl Device {
             Kind::Uswitch => ours::start(terms)?,
             Kind::UswitchPacket => ours::start_on_packets(terms)?,
             Kind::Bridge => bridge::start(terms)?,
+            Kind::Router => router::kernel(terms)?,
+            Kind::UswitchRouter => router::uswitch(terms)?,
             Kind::Vde => taps::vde(terms)?,
             Kind::OpenVswitch => taps::open_vswitch(terms)?,
             Kind::Testpmd => taps::testpmd(terms)?,
@@ -205,7 +222,7 @@ impl Device {
             Kind::Exec => exec::start(terms)?,
         };
         device.kind = kind;
-        for port in &device.ports {
+        for port in device.ports.iter().filter(|_| !kind.routes()) {
             // Hosts are to be silent: IPv6 speaks without being asked. Kernels without it are.
             let _ = port.namespace.set_sysctl("net/ipv6/conf/all/disable_ipv6", "1");
             let mut links = port.namespace.links()?;

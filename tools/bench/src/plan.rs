@@ -17,7 +17,11 @@
 //! * check: CRC-32 (IEEE 802.3-2018, 3.2.9) of the rest of the signature and the filler. The
 //!   addresses and the type are compared instead: a router changes some of what is in front.
 
+mod packet;
+
 use std::{fmt, ops::Range, str::FromStr};
+
+pub use self::packet::{ROUTER_PORTS_MAX, ROUTES_MAX, Version};
 
 /// Octets of a signature.
 pub const SIGNATURE_LEN: usize = 18;
@@ -141,6 +145,8 @@ pub struct FramePlan {
     pub pairing: Pairing,
     /// The VLAN whose tag they bear.
     pub vlan: Option<u16>,
+    /// They are packets, which a router takes from one host to networks behind another.
+    pub packets: Option<Version>,
 }
 
 /// Between which stations the frames of a stream go, flow by flow.
@@ -160,7 +166,10 @@ pub enum Pairing {
 pub const BROADCAST: Pairing = Pairing::ToGroup([0xff; 6]);
 
 /// What stands in front of a signature: header and tag, and how much of it.
-pub type Head = ([u8; HEADER_LEN + 4], usize);
+pub type Head = ([u8; HEAD_MAX], usize);
+
+/// Octets of the longest.
+const HEAD_MAX: usize = HEADER_LEN + 4 + packet::HEADER_MAX;
 
 impl FramePlan {
     /// One flow without a tag.
@@ -172,7 +181,23 @@ impl FramePlan {
         let range = RUNT_MIN..=SIZE_MAX;
         assert!(size.pattern().iter().all(|size| range.contains(size)), "frames of {range:?}");
         let pairing = Pairing::EachToEach;
-        FramePlan { stream, from, to, size, flows: 1, pairing, vlan: None }
+        FramePlan { stream, from, to, size, flows: 1, pairing, vlan: None, packets: None }
+    }
+
+    /// The same as packets to so many networks.
+    ///
+    /// # Panics
+    ///
+    /// If a frame would be too small for them: see [`FramePlan::size_min`].
+    pub fn of_packets(self, version: Version, networks: usize) -> FramePlan {
+        let least = *self.size.pattern().iter().min().expect("a pattern is not empty");
+        assert!(least >= FramePlan::size_min(version), "there is room for a header");
+        FramePlan { flows: networks, packets: Some(version), ..self }
+    }
+
+    /// Octets of the smallest frame with a packet.
+    pub fn size_min(version: Version) -> usize {
+        HEADER_LEN + version.header_len() + SIGNATURE_LEN
     }
 
     /// The way back: by its frames the stations are learned to which these go.
@@ -196,7 +221,12 @@ impl FramePlan {
 
     /// How many stations speak.
     pub fn sources(&self) -> usize {
-        if self.pairing == Pairing::OneToEach { 1 } else { self.flows }
+        match self.pairing {
+            Pairing::OneToEach => 1,
+            // A port's host is one, however many networks are behind it.
+            _ if self.packets.is_some() => 1,
+            _ => self.flows,
+        }
     }
 
     /// The address of a station behind a port: locally administered, of one host.
@@ -207,25 +237,40 @@ impl FramePlan {
 
     /// What stands in front of the signature of the frame of this number.
     pub fn head(&self, sequence: u64) -> Head {
-        let flow = (sequence % self.flows as u64) as usize;
-        let station = FramePlan::address;
-        match self.pairing {
-            Pairing::EachToEach => {
-                self.head_between(station(self.from, flow), station(self.to, flow))
-            }
-            Pairing::OneToEach => self.head_between(station(self.from, 0), station(self.to, flow)),
-            Pairing::EachToOne => self.head_between(station(self.from, flow), station(self.to, 0)),
-            Pairing::ToGroup(group) => self.head_between(station(self.from, flow), group),
+        self.head_behind(sequence, 0)
+    }
+
+    /// The same after so many routers, which packets meet.
+    fn head_behind(&self, sequence: u64, routers: u8) -> Head {
+        let (station, flow) = (FramePlan::address, (sequence % self.flows as u64) as usize);
+        let (from, to) = match (self.packets, self.pairing) {
+            (Some(_), _) if routers == 0 => (station(self.from, 0), Version::router(self.from)),
+            (Some(_), _) => (Version::router(self.to), station(self.to, 0)),
+            (_, Pairing::EachToEach) => (station(self.from, flow), station(self.to, flow)),
+            (_, Pairing::OneToEach) => (station(self.from, 0), station(self.to, flow)),
+            (_, Pairing::EachToOne) => (station(self.from, flow), station(self.to, 0)),
+            (_, Pairing::ToGroup(group)) => (station(self.from, flow), group),
+        };
+        let (mut head, len) = self.head_between(from, to);
+        let Some(version) = self.packets else { return (head, len) };
+        let sizes = self.size.pattern();
+        let octets = sizes[(sequence % sizes.len() as u64) as usize] - HEADER_LEN;
+        let network = packet::drawn(sequence, self.flows);
+        version.write(&mut head[len..], self, network, octets, routers);
+        (head, len + version.header_len())
+    }
+
+    /// What stands in front of the signature of a frame by which the address of a flow is learned:
+    /// it is to everybody. By packets routers learn who is behind them.
+    pub fn learning_head(&self, flow: usize) -> Head {
+        match self.packets {
+            Some(_) => self.head(flow as u64),
+            None => self.head_between(FramePlan::address(self.from, flow), [0xff; 6]),
         }
     }
 
-    /// The same for a frame to everybody, by which the address of a flow is learned.
-    pub fn learning_head(&self, flow: usize) -> Head {
-        self.head_between(FramePlan::address(self.from, flow), [0xff; 6])
-    }
-
     fn head_between(&self, from: [u8; 6], to: [u8; 6]) -> Head {
-        let mut head = [0; HEADER_LEN + 4];
+        let mut head = [0; HEAD_MAX];
         head[..6].copy_from_slice(&to);
         head[6..12].copy_from_slice(&from);
         let len = match self.vlan {
@@ -235,25 +280,28 @@ impl FramePlan {
                 HEADER_LEN + 4
             }
         };
-        head[len - 2..len].copy_from_slice(&EXPERIMENT);
+        let ether_type = self.packets.map_or(EXPERIMENT, Version::ether_type);
+        head[len - 2..len].copy_from_slice(&ether_type);
         (head, len)
     }
 
     /// What stands behind the signatures of frames that follow each other, from the first on and
     /// over again.
     pub fn fillers(&self) -> Vec<Filler> {
-        let filler = |size: &usize| Filler::new(size - HEADER_LEN - SIGNATURE_LEN);
+        let header = HEADER_LEN + self.packets.map_or(0, Version::header_len);
+        let filler = |size: &usize| Filler::new(size - header - SIGNATURE_LEN);
         self.size.pattern().iter().map(filler).collect()
     }
 
-    /// Whether this head, from which the kernel has taken the tag, is that of the frame of this
-    /// number.
-    pub fn is_head(&self, head: &[u8], tag_taken: Option<[u8; 4]>, sequence: u64) -> bool {
-        let (mut own, len) = self.head(sequence);
+    /// Whether a frame, from which the kernel has taken the tag, begins as that of this number is
+    /// to come.
+    pub fn is_head(&self, frame: &[u8], tag_taken: Option<[u8; 4]>, sequence: u64) -> bool {
+        let (mut own, mut len) = self.head_behind(sequence, self.packets.is_some().into());
         if self.vlan.is_some() {
             own.copy_within(16..len, 12);
+            len -= 4;
         }
-        head == &own[..HEADER_LEN] && tag_taken == self.vlan.map(tag)
+        frame.starts_with(&own[..len]) && tag_taken == self.vlan.map(tag)
     }
 }
 
@@ -308,15 +356,18 @@ pub enum Found {
 pub fn look(frame: &[u8]) -> Found {
     // The tester's own by its type, or, were that damaged, by both addresses.
     let own_address = |at: usize| frame.get(at..at + 2) == Some(&[0x02, 0xb5]);
-    let own = frame.get(12..14) == Some(&EXPERIMENT) || (own_address(0) && own_address(6));
-    if !own {
-        return Found::Foreign;
-    }
-    let Some(signed) = frame.get(HEADER_LEN..HEADER_LEN + SIGNATURE_LEN) else {
+    let at = match packet::look(frame) {
+        Some(Some(at)) => at,
+        Some(None) => return Found::Foreign,
+        None if frame.get(12..14) == Some(&EXPERIMENT) => HEADER_LEN,
+        None if own_address(0) && own_address(6) => HEADER_LEN,
+        None => return Found::Foreign,
+    };
+    let Some(signed) = frame.get(at..at + SIGNATURE_LEN) else {
         return Found::Damaged;
     };
     let mut check = crc32fast::Hasher::new();
-    check.update(&frame[HEADER_LEN + SIGNATURE_LEN..]);
+    check.update(&frame[at + SIGNATURE_LEN..]);
     check.update(&signed[..CHECK.start]);
     let purpose = [Purpose::Measure, Purpose::Learn].into_iter().find(|p| *p as u8 == signed[0]);
     let (true, Some(purpose)) = (signed[CHECK] == check.finalize().to_be_bytes(), purpose) else {
@@ -329,11 +380,6 @@ pub fn look(frame: &[u8]) -> Found {
         sequence: number(&signed[3..8]),
         due_ns: number(&signed[8..14]),
     })
-}
-
-/// The head of a frame that [`look`] found to be the tester's own.
-pub fn head_of(frame: &[u8]) -> &[u8] {
-    &frame[..HEADER_LEN.min(frame.len())]
 }
 
 fn tag(vlan: u16) -> [u8; 4] {
@@ -371,7 +417,7 @@ mod tests {
         let check = crc32fast::hash(&[&filler[..], &octets[14..28]].concat());
         assert_eq!(octets[28..32], check.to_be_bytes());
         assert_eq!(look(&octets), Found::Own(SIGNATURE));
-        assert!(plan.is_head(head_of(&octets), None, SIGNATURE.sequence));
+        assert!(plan.is_head(&octets, None, SIGNATURE.sequence));
     }
 
     #[test]
@@ -384,9 +430,7 @@ mod tests {
                 let mut damaged = octets.clone();
                 damaged[bit / 8] ^= 1 << (bit % 8);
                 let sound = match look(&damaged) {
-                    Found::Own(signature) => {
-                        plan.is_head(head_of(&damaged), None, signature.sequence)
-                    }
+                    Found::Own(signature) => plan.is_head(&damaged, None, signature.sequence),
                     Found::Damaged => false,
                     Found::Foreign => panic!("bit {bit} makes it somebody else's"),
                 };
@@ -407,7 +451,7 @@ mod tests {
         assert_eq!(octets[12..18], [0x81, 0, 0, 42, 0x88, 0xb5]);
         let taken = [&octets[..12], &octets[16..]].concat();
         assert_eq!(look(&taken), Found::Own(SIGNATURE));
-        let is_head = |tag| plan.is_head(head_of(&taken), tag, SIGNATURE.sequence);
+        let is_head = |tag| plan.is_head(&taken, tag, SIGNATURE.sequence);
         assert!(is_head(Some([0x81, 0, 0, 42])));
         assert!(!is_head(Some([0x81, 0, 0, 43])) && !is_head(None));
     }

@@ -12,7 +12,7 @@ use netlab::{Arrival, FrameRing, Namespace};
 
 use crate::{
     pace::Clock,
-    plan::{Found, FramePlan, Pairing, Purpose, head_of, look},
+    plan::{Found, FramePlan, Pairing, Purpose, look},
     stop::Stop,
     tally::Tally,
 };
@@ -151,7 +151,7 @@ impl Received {
             return;
         }
         if arrival.len != arrival.octets.len()
-            || !plan.is_head(head_of(arrival.octets), arrival.tag, signature.sequence)
+            || !plan.is_head(arrival.octets, arrival.tag, signature.sequence)
         {
             self.damaged += 1;
         } else if !plan.goes_to(port) {

@@ -59,7 +59,10 @@ pub(super) fn start_on_packets(terms: &Terms) -> Result<Device, StartError> {
 }
 
 /// Starts it, and waits until frames flow.
-fn run(terms: &Terms, ports: impl Iterator<Item = String>) -> Result<Process, StartError> {
+pub(super) fn run(
+    terms: &Terms,
+    ports: impl Iterator<Item = String>,
+) -> Result<Process, StartError> {
     // It tells that it is ready by a descriptor that is none of the first three: a shell lays it.
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$@\" 3>&1 1>&2", "sh"]).arg(program(terms)?);

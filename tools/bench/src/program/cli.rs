@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use uswitch_bench::{
     device::{self, Kind},
-    plan::{FLOWS_MAX, RFC_SIZES, Size},
+    plan::{FLOWS_MAX, RFC_SIZES, ROUTES_MAX, Size, Version},
     throughput::Terms,
 };
 
@@ -102,9 +102,26 @@ pub(crate) struct Streams {
     /// How many ports the device has
     #[arg(long, default_value_t = 2, value_parser = ports)]
     pub(crate) ports: usize,
+    /// Which packets routers are sent
+    #[arg(long, value_enum, default_value_t = Ip::V4)]
+    pub(crate) ip: Ip,
+    /// How many networks a router knows behind each port; packets go to all of them
+    #[arg(long, default_value_t = 1, value_parser = routes)]
+    pub(crate) routes: usize,
     /// Which ports send to which
     #[arg(long, value_enum, default_value_t = Pattern::Line)]
     pub(crate) pattern: Pattern,
+}
+
+/// Which packets routers are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Ip {
+    /// IPv4 (RFC 2544)
+    #[value(name = "4")]
+    V4,
+    /// IPv6 (RFC 5180)
+    #[value(name = "6")]
+    V6,
 }
 
 /// Which ports send to which.
@@ -196,11 +213,25 @@ impl Measure {
     }
 }
 
+impl Ip {
+    /// Its name on the command line and in reports.
+    pub(crate) fn name(self) -> String {
+        name_of(self)
+    }
+
+    /// The same for a plan.
+    pub(crate) fn version(self) -> Version {
+        match self {
+            Ip::V4 => Version::V4,
+            Ip::V6 => Version::V6,
+        }
+    }
+}
+
 impl Pattern {
     /// Its name on the command line and in reports.
     pub(crate) fn name(self) -> String {
-        let value = clap::ValueEnum::to_possible_value(&self);
-        value.expect("no pattern is skipped").get_name().to_owned()
+        name_of(self)
     }
 }
 
@@ -228,8 +259,14 @@ impl Start {
             uswitch_words: self.uswitch_words.clone(),
             exec: exec.map(str::to_owned).collect(),
             ports: streams.ports,
+            routes: streams.routes,
         }
     }
+}
+
+fn name_of(value: impl clap::ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.expect("none is skipped").get_name().to_owned()
 }
 
 fn sizes_of(default: &str) -> Sizes {
@@ -250,6 +287,11 @@ fn sizes(text: &str) -> Result<Sizes, String> {
 fn flows(text: &str) -> Result<usize, String> {
     let flows = text.parse().ok().filter(|flows| (1..=FLOWS_MAX).contains(flows));
     flows.ok_or_else(|| format!("there are 1 to {FLOWS_MAX} pairs of addresses"))
+}
+
+fn routes(text: &str) -> Result<usize, String> {
+    let routes = text.parse().ok().filter(|routes| (1..=ROUTES_MAX).contains(routes));
+    routes.ok_or_else(|| format!("there are 1 to {ROUTES_MAX} networks behind a port"))
 }
 
 fn frames(text: &str) -> Result<u64, String> {

@@ -59,8 +59,30 @@ pub(crate) fn start(kinds: &[Kind], terms: &Terms, must: bool) -> io::Result<Vec
     Ok(devices)
 }
 
-/// The streams between the ports of a device.
-pub(crate) fn plans(streams: &Streams, size: Size) -> Vec<FramePlan> {
+/// The streams between the ports of a device of a kind: packets if it routes.
+///
+/// # Errors
+///
+/// There is no room for packets in frames of this size, or what routers are not sent.
+pub(crate) fn plans(kind: Kind, streams: &Streams, size: Size) -> io::Result<Vec<FramePlan>> {
+    let plans = frames(streams, size);
+    if !kind.routes() {
+        return Ok(plans);
+    }
+    let (version, least) = (streams.ip.version(), size.pattern().iter().min());
+    let room = FramePlan::size_min(version);
+    if least.is_some_and(|least| *least < room) {
+        let text = format!("a packet takes a frame of {room} octets: say --size {room} or more");
+        return Err(io::Error::other(text));
+    }
+    if streams.vlan.is_some() || streams.flows > 1 || streams.pattern == Pattern::Broadcast {
+        let text = "routers are sent neither tags, nor flows but of --routes, nor broadcasts";
+        return Err(io::Error::other(text));
+    }
+    Ok(plans.into_iter().map(|plan| plan.of_packets(version, streams.routes)).collect())
+}
+
+fn frames(streams: &Streams, size: Size) -> Vec<FramePlan> {
     let others = 1..streams.ports as u8;
     let mut pairs: Vec<(u8, u8)> = match streams.pattern {
         Pattern::Line | Pattern::Broadcast => vec![(0, 1)],
@@ -105,11 +127,12 @@ pub(crate) fn teach(bed: &mut Bed<'_>, patience: Duration, stop: &Stop) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::cli::Ip, *};
 
     fn pairs(ports: usize, pattern: Pattern, bidirectional: bool) -> Vec<(u8, u8)> {
-        let streams = Streams { flows: 1, vlan: None, bidirectional, ports, pattern };
-        let plans = plans(&streams, Size::Octets(60));
+        let (ip, routes) = (Ip::V4, 1);
+        let streams = Streams { flows: 1, vlan: None, bidirectional, ports, ip, routes, pattern };
+        let plans = frames(&streams, Size::Octets(60));
         assert!(plans.iter().enumerate().all(|(index, plan)| usize::from(plan.stream) == index));
         plans.iter().map(|plan| (plan.from, plan.to)).collect()
     }

@@ -114,12 +114,13 @@ fn pattern_of(
 /// The devices that were asked for and can have so many ports.
 fn able(options: &cli::Measure, ports: usize) -> impl Iterator<Item = Kind> {
     options.devices_or(&[Kind::Uswitch]).into_iter().filter(move |kind| {
-        let able = kind.ports_max() >= ports;
-        if !able {
-            let most = kind.ports_max();
-            super::complain(&format!("{kind} does not take part: it has {most} ports"));
-        }
-        able
+        let why = match kind.ports_max() {
+            _ if kind.routes() => "it learns no stations".into(),
+            most if most < ports => format!("it has {most} ports"),
+            _ => return true,
+        };
+        super::complain(&format!("{kind} does not take part: {why}"));
+        false
     })
 }
 

@@ -96,7 +96,8 @@ pub(crate) fn open<'a>(
     let (mut beds, mut found) = (Vec::new(), Vec::new());
     for device in devices {
         let (kind, has_processes) = (device.kind, device.has_processes());
-        let mut bed = Bed::open(device, contenders::plans(&options.streams, size))?;
+        let plans = contenders::plans(kind, &options.streams, size)?;
+        let mut bed = Bed::open(device, plans)?;
         let fault = contenders::teach(&mut bed, options.start.patience, stop);
         bed.device().pause();
         found.push(Found { kind, rounds: Vec::new(), fault, disturbed: (0, 0), has_processes });
@@ -209,6 +210,8 @@ pub(crate) fn tell(
             "size": report::size(size),
             "pattern": options.streams.pattern.name(),
             "ports": options.streams.ports,
+            "ip": one.kind.routes().then(|| options.streams.ip.name()),
+            "routes": one.kind.routes().then_some(options.streams.routes),
             "loss_allowed": terms.loss,
             "rounds": one.rounds.iter().map(|round| round.rate).collect::<Vec<_>>(),
             "median": rate,

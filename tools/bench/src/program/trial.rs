@@ -30,7 +30,8 @@ pub(crate) fn run(options: &cli::Trial) -> io::Result<Ending> {
         true,
     )?;
     let kind = options.device;
-    let mut bed = Bed::open(&mut devices[0], contenders::plans(&options.streams, options.size))?;
+    let plans = contenders::plans(kind, &options.streams, options.size)?;
+    let mut bed = Bed::open(&mut devices[0], plans)?;
     let fault = contenders::teach(&mut bed, options.start.patience, &stop);
     if stop.is_given() {
         return Ok(Ending::Stopped);
