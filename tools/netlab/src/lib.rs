@@ -42,6 +42,7 @@ mod macvlan;
 mod macvtap;
 mod namespace;
 mod netlink;
+mod offload;
 mod sys;
 #[cfg(test)]
 mod test;

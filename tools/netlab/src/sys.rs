@@ -99,8 +99,26 @@ pub(crate) fn set_ethtool_flags(socket: BorrowedFd<'_>, name: &str, flags: u32) 
     ethtool_value(socket, name, [ETHTOOL_SFLAGS, flags]).map(drop)
 }
 
+/// One of the features that have a command each: a number, 0 if it is off.
+pub(crate) fn ethtool_get(socket: BorrowedFd<'_>, name: &str, command: u32) -> io::Result<u32> {
+    debug_assert_eq!(command, ETHTOOL_GTXCSUM, "a command with a number");
+    ethtool_value(socket, name, [command, 0])
+}
+
+/// Switches one of them: [`ETHTOOL_STXCSUM`] or one of [`ETHTOOL_OFFLOADS`].
+pub(crate) fn set_ethtool_value(
+    socket: BorrowedFd<'_>,
+    name: &str,
+    command: u32,
+    value: u32,
+) -> io::Result<()> {
+    let known = command == ETHTOOL_STXCSUM || ETHTOOL_OFFLOADS.contains(&command);
+    assert!(known, "a command with a number");
+    ethtool_value(socket, name, [command, value]).map(drop)
+}
+
 /// `request` is a `struct ethtool_value`: the command and a number, in which the answer comes.
-/// Only for the two commands below: others carry other structures.
+/// Only for the commands below: others carry other structures.
 fn ethtool_value(socket: BorrowedFd<'_>, name: &str, mut request: [u32; 2]) -> io::Result<u32> {
     let ifr_data = (&raw mut request).cast();
     let mut carrier = libc::ifreq {
@@ -109,8 +127,8 @@ fn ethtool_value(socket: BorrowedFd<'_>, name: &str, mut request: [u32; 2]) -> i
     };
     // SAFETY: ioctl(SIOCETHTOOL) of linux/sockios.h reads one `struct ifreq`: `carrier`, alive
     // until the call returns. Behind its `ifr_data` it reads and writes one `struct
-    // ethtool_value`, two u32, for both commands that the two callers give: `request`, ours alone
-    // and as long alive. The borrow keeps the descriptor open.
+    // ethtool_value`, two u32, for all commands that the callers above give: `request`, ours
+    // alone and as long alive. The borrow keeps the descriptor open.
     let answer = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut carrier) };
     checked(answer)?;
     Ok(request[1])
@@ -119,6 +137,13 @@ fn ethtool_value(socket: BorrowedFd<'_>, name: &str, mut request: [u32; 2]) -> i
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const ETHTOOL_GFLAGS: u32 = 0x25;
 const ETHTOOL_SFLAGS: u32 = 0x26;
+
+/// Whether checksums are done by the device.
+pub(crate) const ETHTOOL_GTXCSUM: u32 = 0x16;
+/// The same, switched.
+pub(crate) const ETHTOOL_STXCSUM: u32 = 0x17;
+/// Received checksums, TSO, GSO, GRO: ETHTOOL_SRXCSUM, _STSO, _SGSO, _SGRO.
+pub(crate) const ETHTOOL_OFFLOADS: [u32; 4] = [0x15, 0x1f, 0x24, 0x2c];
 
 /// Another descriptor of what a process has open under this number (pidfd_open(2),
 /// pidfd_getfd(2); since Linux 5.6).
