@@ -5,6 +5,7 @@ mod bad;
 mod device;
 mod exact;
 mod learning;
+mod loads;
 mod routers;
 mod whole;
 

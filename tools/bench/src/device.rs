@@ -47,6 +47,8 @@ pub enum Kind {
     UswitchPacket,
     /// The kernel's bridge, with veth pairs.
     Bridge,
+    /// The same with all offloads off: each frame is whole and no longer than the MTU.
+    BridgePlain,
     /// The kernel's router, with veth pairs.
     Router,
     /// The router of this project, on TAPs.
@@ -57,6 +59,8 @@ pub enum Kind {
     OpenVswitch,
     /// DPDK's `testpmd`, on TAPs.
     Testpmd,
+    /// The same on packet sockets, at veth pairs.
+    TestpmdPacket,
     /// `socat` between two packet sockets, at veth pairs.
     Socat,
     /// A program that is told on the command line, with veth pairs.
@@ -64,17 +68,19 @@ pub enum Kind {
 }
 
 /// All kinds, each with its name and what it is.
-pub const KINDS: [(Kind, &str, &str); 12] = [
+pub const KINDS: [(Kind, &str, &str); 14] = [
     (Kind::Veth, "veth", "a veth pair and nothing else: the tester's own limit"),
     (Kind::Loop, "loop", "a bare loop between two TAPs, two threads: the least that a switch does"),
     (Kind::Uswitch, "uswitch", "this project's switch on TAPs"),
     (Kind::UswitchPacket, "uswitch-packet", "the same on packet sockets at veth pairs"),
     (Kind::Bridge, "bridge", "the kernel's bridge with veth pairs"),
+    (Kind::BridgePlain, "bridge-plain", "the same with all offloads of its links off"),
     (Kind::Router, "router", "the kernel's router with veth pairs: packets, not frames"),
     (Kind::UswitchRouter, "uswitch-router", "this project's router on TAPs, likewise"),
     (Kind::Vde, "vde", "vde_switch of VDE 2, on TAPs; it cuts frames beyond 1518 octets"),
     (Kind::OpenVswitch, "ovs", "Open vSwitch with its userspace datapath, on TAPs"),
     (Kind::Testpmd, "testpmd", "DPDK's testpmd on TAPs; it polls, and looks up nothing"),
+    (Kind::TestpmdPacket, "testpmd-packet", "the same on packet sockets at veth pairs"),
     (Kind::Socat, "socat", "socat between two packet sockets at veth pairs"),
     (Kind::Exec, "exec", "the program of --exec, between veth ends p0, p1, ..."),
 ];
@@ -88,8 +94,10 @@ impl Kind {
     /// How many ports it can have.
     pub fn ports_max(self) -> usize {
         match self {
-            Kind::Veth | Kind::Loop | Kind::Socat | Kind::Testpmd => 2,
-            Kind::Uswitch | Kind::UswitchPacket | Kind::Bridge => PORTS_MAX,
+            Kind::Veth | Kind::Loop | Kind::Socat => 2,
+            Kind::Testpmd | Kind::TestpmdPacket => 2,
+            Kind::Uswitch | Kind::UswitchPacket => PORTS_MAX,
+            Kind::Bridge | Kind::BridgePlain => PORTS_MAX,
             Kind::Vde | Kind::OpenVswitch | Kind::Exec => PORTS_MAX,
             Kind::Router | Kind::UswitchRouter => ROUTER_PORTS_MAX,
         }
@@ -213,11 +221,13 @@ impl Device {
             Kind::Uswitch => ours::start(terms)?,
             Kind::UswitchPacket => ours::start_on_packets(terms)?,
             Kind::Bridge => bridge::start(terms)?,
+            Kind::BridgePlain => bridge::start_plain(terms)?,
             Kind::Router => router::kernel(terms)?,
             Kind::UswitchRouter => router::uswitch(terms)?,
             Kind::Vde => taps::vde(terms)?,
             Kind::OpenVswitch => taps::open_vswitch(terms)?,
             Kind::Testpmd => taps::testpmd(terms)?,
+            Kind::TestpmdPacket => exec::testpmd(terms)?,
             Kind::Socat => exec::socat(terms)?,
             Kind::Exec => exec::start(terms)?,
         };

@@ -13,7 +13,7 @@
 //!    what came of them: every figure is made of these.
 //! 5. [`search`] and [`throughput`]: the fastest rate at which the device loses next to nothing.
 //!    [`rfc2544`]: what else that RFC asks for. [`rfc2889`]: what a switch learns, what it lets
-//!    pass, and what one port does to another.
+//!    pass, and what one port does to another. [`tcp`]: loads by the hosts' own TCP.
 //! 6. [`statistics`]: what many rounds say together; [`cpu`]: what they cost.
 //! 7. [`page`] and [`plot`]: what a person looks at afterwards.
 //!
@@ -34,5 +34,6 @@ pub mod sender;
 pub mod statistics;
 pub mod stop;
 pub mod tally;
+pub mod tcp;
 pub mod throughput;
 pub mod trial;

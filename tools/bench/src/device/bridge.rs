@@ -1,7 +1,7 @@
 //! The kernel's bridge, in a namespace of its own, with a veth pair for each host. Netfilter is
 //! off its way, as [`netlab::Namespace::prepare`] does it.
 
-use super::{Device, Kind, StartError, Terms, between, hosts, outer, port_ends};
+use super::{Device, Kind, LINK, StartError, Terms, between, hosts, outer, port_ends};
 
 pub(super) fn start(terms: &Terms) -> Result<Device, StartError> {
     let hosts = hosts(terms.ports)?;
@@ -21,4 +21,17 @@ pub(super) fn start(terms: &Terms) -> Result<Device, StartError> {
         _between: Some(between),
         _folder: None,
     })
+}
+
+/// The same without offloads, at either end of each pair.
+pub(super) fn start_plain(terms: &Terms) -> Result<Device, StartError> {
+    let device = start(terms)?;
+    if let Some(between) = &device._between {
+        let mut links = between.links()?;
+        (0..terms.ports).try_for_each(|port| links.set_offloads(&outer(port), false))?;
+    }
+    for port in &device.ports {
+        port.namespace.links()?.set_offloads(LINK, false)?;
+    }
+    Ok(device)
 }

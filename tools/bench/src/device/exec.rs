@@ -1,9 +1,14 @@
 //! Any program that forwards between network devices: it runs in a namespace with the veth ends
 //! p0, p1, ..., one for each host, and finds their names behind its own words.
 
-use std::{io, process::Command};
+use std::{
+    io,
+    process::{Command, Stdio},
+};
 
-use super::{Device, Kind, StartError, Terms, between, found, hosts, outer, port_ends, spawn};
+use super::{
+    Device, Folder, Kind, StartError, Terms, between, found, hosts, outer, port_ends, spawn, taps,
+};
 
 pub(super) fn start(terms: &Terms) -> Result<Device, StartError> {
     let Some((program, words)) = terms.exec.split_first() else {
@@ -23,6 +28,18 @@ pub(super) fn socat(terms: &Terms) -> Result<Device, StartError> {
     let mut command = Command::new(found("socat")?);
     command.args((0..terms.ports).map(|port| format!("INTERFACE:{}", outer(port))));
     Ok(relay(Kind::Socat, command, terms)??)
+}
+
+/// DPDK's `testpmd` on packet sockets: it looks up nothing, and polls.
+pub(super) fn testpmd(terms: &Terms) -> Result<Device, StartError> {
+    let (mut command, folder) =
+        (Command::new(found("dpdk-testpmd")?), Folder::new("testpmd-packet")?);
+    let vdev = |port| format!("net_af_packet{port},iface={}", outer(port));
+    taps::testpmd_words(&mut command, (0..terms.ports).map(vdev));
+    command.env("XDG_RUNTIME_DIR", folder.path()).stdin(Stdio::piped());
+    let mut device = relay(Kind::TestpmdPacket, command, terms)??;
+    (device.polls, device._folder) = (true, Some(folder));
+    Ok(device)
 }
 
 /// Starts a program between veth ends. The inner error is that it did not start.

@@ -75,16 +75,22 @@ pub(super) fn testpmd(terms: &Terms) -> Result<Device, StartError> {
     let (program, between) = (found("dpdk-testpmd")?, Namespace::new()?);
     let folder = Folder::new("testpmd")?;
     let mut command = Command::new(program);
-    command.args(["--no-huge", "-m", "512", "--no-pci", "--no-shconf", "--no-telemetry"]);
-    for number in 0..terms.ports {
-        command.arg("--vdev").arg(format!("net_tap{number},iface={}", tap(number)));
-    }
-    command.args(["--", "--forward-mode=io", "--auto-start", "--interactive", MBUFS]);
+    let vdev = |number| format!("net_tap{number},iface={}", tap(number));
+    testpmd_words(&mut command, (0..terms.ports).map(vdev));
     let command = command.env("XDG_RUNTIME_DIR", folder.path()).stdin(Stdio::piped());
     let poller = within(&between, command)?;
     let mut device = finish(Kind::Testpmd, terms, between, vec![poller], Some(folder))?;
     device.polls = true;
     Ok(device)
+}
+
+/// The words of `testpmd` with these devices.
+pub(super) fn testpmd_words(command: &mut Command, devices: impl Iterator<Item = String>) {
+    command.args(["--no-huge", "-m", "512", "--no-pci", "--no-shconf", "--no-telemetry"]);
+    for device in devices {
+        command.arg("--vdev").arg(device);
+    }
+    command.args(["--", "--forward-mode=io", "--auto-start", "--interactive", MBUFS]);
 }
 
 /// Moves the TAPs to the hosts, when they are there.

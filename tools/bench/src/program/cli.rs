@@ -9,7 +9,7 @@ use uswitch_bench::{
     throughput::Terms,
 };
 
-use super::rfc2889;
+use super::{rfc2889, tcp};
 
 /// Tests how fast a switch is, how late and how faithful, after RFC 2544 and its kin.
 ///
@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Rfc2544(Measure),
     /// What a switch learns, lets pass, floods and holds apart, and meshes and stars (RFC 2889)
     Rfc2889(rfc2889::Options),
+    /// TCP in bulk, and questions and answers one after the other, with ratios by the first device
+    Tcp(tcp::Options),
     /// Throughputs of all switches that are installed, side by side, and their ratios
     Compare(Measure),
     /// Makes a page with plots of results that were written before

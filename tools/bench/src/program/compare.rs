@@ -16,13 +16,14 @@ use super::{
 };
 
 /// Whoever may be there. The first is what others are compared with.
-const ALL: [Kind; 7] = [
+pub(crate) const ALL: [Kind; 8] = [
     Kind::Uswitch,
     Kind::UswitchPacket,
     Kind::Bridge,
     Kind::Vde,
     Kind::OpenVswitch,
     Kind::Testpmd,
+    Kind::TestpmdPacket,
     Kind::Socat,
 ];
 

@@ -8,6 +8,7 @@ mod rfc2544;
 mod rfc2889;
 mod signals;
 mod table;
+mod tcp;
 mod throughput;
 mod trial;
 
@@ -44,6 +45,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Throughput(options) => throughput::run(options),
         Command::Rfc2544(options) => rfc2544::run(options),
         Command::Rfc2889(options) => rfc2889::run(options),
+        Command::Tcp(options) => tcp::run(options),
         Command::Compare(options) => compare::run(options),
         Command::Report(options) => report::page_of(options).map(|()| Ending::Done),
     };

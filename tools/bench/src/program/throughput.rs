@@ -31,7 +31,7 @@ const CALIBRATION: [Kind; 2] = [Kind::Veth, Kind::Loop];
 const TESTER_SHARE: f64 = 0.9;
 
 /// How many processors others may take on average in a round that counts.
-const OTHERS_MAX: f64 = 0.3;
+pub(crate) const OTHERS_MAX: f64 = 0.3;
 
 /// How often a round that others disturbed is done again.
 const AGAIN_MAX: u32 = 1;
