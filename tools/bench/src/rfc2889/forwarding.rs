@@ -13,12 +13,12 @@ pub struct Forwarding {
 }
 
 impl Forwarding {
-    /// The maximum forwarding rate (RFC 2285 section 3.6.2): frames a second of the best of them.
+    /// The maximum forwarding rate (RFC 2285 section 3.6.3): frames a second of the best of them.
     pub fn most(&self) -> f64 {
         self.points.iter().map(|point| point.received).fold(0.0, f64::max)
     }
 
-    /// The forwarding rate at maximum offered load (RFC 2285 section 3.6.3).
+    /// The forwarding rate at maximum offered load (RFC 2285 section 3.6.2).
     pub fn at_full_load(&self) -> f64 {
         self.points.last().map_or(0.0, |point| point.received)
     }
