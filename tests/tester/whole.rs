@@ -102,6 +102,33 @@ fn ports_of_a_mesh_and_of_a_star_hear_what_is_for_them_and_nothing_else() {
 }
 
 #[test]
+fn a_machine_in_the_way_forwards_both_ways() {
+    if !privileged() {
+        return;
+    }
+    for device in ["uswitch-chained", "bridge-chained"] {
+        let words = format!(
+            "trial --device {device} --rate 2000 --frames 600 --flows 8 --bidirectional --json"
+        );
+        let begin = Instant::now();
+        let trial = loop {
+            let mut command = Command::new(tester());
+            command.args(words.split(' ')).arg("--uswitch").arg(program());
+            let output = command.output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+            let trial = lines(&output, "trial").pop().expect("a trial is told");
+            // The kernel may lose some on a busy machine.
+            if trial["lost"] == 0 && trial["fault"].is_null() {
+                break trial;
+            }
+            assert!(begin.elapsed() < PATIENCE, "nothing is lost: {trial}");
+        };
+        assert_eq!((&trial["received"], &trial["duplicated"]), (&600.into(), &0.into()), "{trial}");
+        assert_eq!((&trial["damaged"], &trial["reordered"]), (&0.into(), &0.into()), "{trial}");
+    }
+}
+
+#[test]
 fn every_measurement_of_rfc_2544_is_told_of_every_device() {
     if !privileged() {
         return;

@@ -6,6 +6,7 @@
 
 pub mod bare;
 mod bridge;
+mod chained;
 mod direct;
 mod exec;
 mod ours;
@@ -49,6 +50,11 @@ pub enum Kind {
     Bridge,
     /// The same with all offloads off: each frame is whole and no longer than the MTU.
     BridgePlain,
+    /// The switch of this project, and a namespace in the place of a machine between two more of
+    /// its ports.
+    UswitchChained,
+    /// The kernel's bridge, likewise.
+    BridgeChained,
     /// The kernel's router, with veth pairs.
     Router,
     /// The router of this project, on TAPs.
@@ -68,13 +74,15 @@ pub enum Kind {
 }
 
 /// All kinds, each with its name and what it is.
-pub const KINDS: [(Kind, &str, &str); 14] = [
+pub const KINDS: [(Kind, &str, &str); 16] = [
     (Kind::Veth, "veth", "a veth pair and nothing else: the tester's own limit"),
     (Kind::Loop, "loop", "a bare loop between two TAPs, two threads: the least that a switch does"),
     (Kind::Uswitch, "uswitch", "this project's switch on TAPs"),
     (Kind::UswitchPacket, "uswitch-packet", "the same on packet sockets at veth pairs"),
     (Kind::Bridge, "bridge", "the kernel's bridge with veth pairs"),
     (Kind::BridgePlain, "bridge-plain", "the same with all offloads of its links off"),
+    (Kind::UswitchChained, "uswitch-chained", "uswitch, with a namespace as a machine in the way"),
+    (Kind::BridgeChained, "bridge-chained", "bridge, likewise: port to machine to port (RFC 8204)"),
     (Kind::Router, "router", "the kernel's router with veth pairs: packets, not frames"),
     (Kind::UswitchRouter, "uswitch-router", "this project's router on TAPs, likewise"),
     (Kind::Vde, "vde", "vde_switch of VDE 2, on TAPs; it cuts frames beyond 1518 octets"),
@@ -96,6 +104,7 @@ impl Kind {
         match self {
             Kind::Veth | Kind::Loop | Kind::Socat => 2,
             Kind::Testpmd | Kind::TestpmdPacket => 2,
+            Kind::UswitchChained | Kind::BridgeChained => 2,
             Kind::Uswitch | Kind::UswitchPacket => PORTS_MAX,
             Kind::Bridge | Kind::BridgePlain => PORTS_MAX,
             Kind::Vde | Kind::OpenVswitch | Kind::Exec => PORTS_MAX,
@@ -161,8 +170,8 @@ pub struct Device {
     processes: Vec<Process>,
     /// It burns a processor, so it is to be stopped while others are measured.
     polls: bool,
-    /// The namespace in which it lives, if not with its hosts.
-    _between: Option<Namespace>,
+    /// The namespaces in which it lives, if not with its hosts.
+    _between: Vec<Namespace>,
     /// Where its files are.
     _folder: Option<Folder>,
 }
@@ -222,6 +231,8 @@ impl Device {
             Kind::UswitchPacket => ours::start_on_packets(terms)?,
             Kind::Bridge => bridge::start(terms)?,
             Kind::BridgePlain => bridge::start_plain(terms)?,
+            Kind::UswitchChained => chained::uswitch(terms)?,
+            Kind::BridgeChained => chained::bridge(terms)?,
             Kind::Router => router::kernel(terms)?,
             Kind::UswitchRouter => router::uswitch(terms)?,
             Kind::Vde => taps::vde(terms)?,

@@ -40,7 +40,14 @@ pub(super) fn start() -> Result<Device, StartError> {
     let hosts = hosts(2)?;
     let child = role::start(&format!("loop {} {}", path_of(&hosts[0]), path_of(&hosts[1])))?;
     let (ports, processes) = (port_ends(hosts), vec![child]);
-    Ok(Device { kind: Kind::Loop, ports, processes, polls: false, _between: None, _folder: None })
+    Ok(Device {
+        kind: Kind::Loop,
+        ports,
+        processes,
+        polls: false,
+        _between: Vec::new(),
+        _folder: None,
+    })
 }
 
 /// Runs until it is killed.

@@ -18,7 +18,7 @@ pub(super) fn start(terms: &Terms) -> Result<Device, StartError> {
         ports,
         processes,
         polls: false,
-        _between: Some(between),
+        _between: vec![between],
         _folder: None,
     })
 }
@@ -26,7 +26,7 @@ pub(super) fn start(terms: &Terms) -> Result<Device, StartError> {
 /// The same without offloads, at either end of each pair.
 pub(super) fn start_plain(terms: &Terms) -> Result<Device, StartError> {
     let device = start(terms)?;
-    if let Some(between) = &device._between {
+    for between in &device._between {
         let mut links = between.links()?;
         (0..terms.ports).try_for_each(|port| links.set_offloads(&outer(port), false))?;
     }

@@ -7,5 +7,12 @@ pub(super) fn start() -> Result<Device, StartError> {
     let hosts = hosts(2)?;
     hosts[0].links()?.add_veth(LINK, Some(&hosts[1]), LINK)?;
     let (ports, processes) = (port_ends(hosts), Vec::new());
-    Ok(Device { kind: Kind::Veth, ports, processes, polls: false, _between: None, _folder: None })
+    Ok(Device {
+        kind: Kind::Veth,
+        ports,
+        processes,
+        polls: false,
+        _between: Vec::new(),
+        _folder: None,
+    })
 }

@@ -51,5 +51,5 @@ fn relay(kind: Kind, mut command: Command, terms: &Terms) -> io::Result<io::Resu
         Err(error) => return Ok(Err(error)),
     };
     let (ports, processes) = (port_ends(hosts), vec![child]);
-    Ok(Ok(Device { kind, ports, processes, polls: false, _between: Some(between), _folder: None }))
+    Ok(Ok(Device { kind, ports, processes, polls: false, _between: vec![between], _folder: None }))
 }

@@ -26,7 +26,7 @@ pub(super) fn start(terms: &Terms) -> Result<Device, StartError> {
         ports,
         processes,
         polls: false,
-        _between: None,
+        _between: Vec::new(),
         _folder: None,
     })
 }
@@ -47,7 +47,7 @@ pub(super) fn start_on_packets(terms: &Terms) -> Result<Device, StartError> {
     let path = path_of(&between);
     let spec = |number| format!("packet:{},netns={path}", outer(number));
     let child = run(terms, (0..terms.ports).map(spec))?;
-    let (ports, processes, between) = (port_ends(hosts), vec![child], Some(between));
+    let (ports, processes, between) = (port_ends(hosts), vec![child], vec![between]);
     Ok(Device {
         kind: Kind::UswitchPacket,
         ports,

@@ -38,7 +38,7 @@ pub(super) fn kernel(terms: &Terms) -> Result<Device, StartError> {
         ports,
         processes,
         polls: false,
-        _between: Some(router),
+        _between: vec![router],
         _folder: None,
     })
 }
@@ -79,7 +79,7 @@ pub(super) fn uswitch(terms: &Terms) -> Result<Device, StartError> {
         ports,
         processes,
         polls: false,
-        _between: None,
+        _between: Vec::new(),
         _folder: Some(folder),
     })
 }

@@ -46,7 +46,7 @@ pub(super) fn open_vswitch(terms: &Terms) -> Result<Device, StartError> {
         ports: Vec::new(),
         processes: vec![database],
         polls: false,
-        _between: None,
+        _between: Vec::new(),
         _folder: None,
     };
     await_that("its database", || Ok(path("db.sock").exists()))?;
@@ -103,7 +103,7 @@ fn finish(
 ) -> Result<Device, StartError> {
     let (hosts, mut links) = (hosts(terms.ports)?, between.links()?);
     let ports = port_ends(hosts.clone());
-    let (polls, _between, _folder) = (false, Some(between), folder);
+    let (polls, _between, _folder) = (false, vec![between], folder);
     let mut device = Device { kind, ports, processes, polls, _between, _folder };
     // A TAP that is moved before its maker is done with it is one that it does not find any more.
     let is_done = |link: &Link| link.up || kind != Kind::Testpmd;
