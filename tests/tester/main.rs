@@ -8,6 +8,7 @@ mod learning;
 mod loads;
 mod routers;
 mod whole;
+mod word;
 
 use std::{
     env,

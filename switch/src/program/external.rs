@@ -1,9 +1,11 @@
 //! `uswitch NAME ...` with a NAME that is no subcommand runs `uswitch-NAME`, as git and cargo do.
 
 use std::{
+    env,
     ffi::OsString,
     io::ErrorKind,
     os::unix::process::CommandExt,
+    path::PathBuf,
     process::{Command, ExitCode},
 };
 
@@ -24,12 +26,18 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
         return output::usage(&unknown(&name));
     }
     let program = format!("uswitch-{name}");
-    let error = Command::new(&program).args(arguments).exec();
+    let error = Command::new(found(&program)).args(arguments).exec();
     if error.kind() == ErrorKind::NotFound {
         return output::usage(&unknown(&name));
     }
     output::complain(format_args!("`{program}` did not start: {}", netlab::reason(&error)));
     ExitCode::from(FAILURE)
+}
+
+/// Where a program is: beside this one, with which it was built or installed, or else in PATH.
+fn found(program: &str) -> PathBuf {
+    let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join(program)));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| program.into())
 }
 
 fn unknown(name: &str) -> Faults {
@@ -38,10 +46,15 @@ fn unknown(name: &str) -> Faults {
     let name = name.escape_debug();
     let name = name.to_string();
     Faults::from(match nearest(&name, there) {
+        _ if name == "bench" => {
+            "the traffic tester, `uswitch-bench`, is neither beside this program \
+            nor in PATH: `cargo install --path tools/bench` installs it"
+                .into()
+        }
         Some(near) => format!("there is no command `{name}`; did you mean `{near}`?"),
         None => format!(
-            "there is no command `{name}`, and no program `uswitch-{name}` in PATH; to switch \
-             between ports, say `uswitch --ports {name},...`"
+            "there is no command `{name}`, and no program `uswitch-{name}` beside this one or in \
+             PATH; to switch between ports, say `uswitch --ports {name},...`"
         ),
     })
 }

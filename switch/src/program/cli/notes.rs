@@ -34,7 +34,10 @@ A switch that runs is asked and changed by `uswitch port show|add|set|del`,
 They speak to /run/uswitch/NAME.sock, or $XDG_RUNTIME_DIR/uswitch/NAME.sock
 if it is not root's; $USWITCH_RUNTIME_DIR goes before both.",
     ),
-    ("Other commands", "`uswitch NAME ...` with any other NAME runs the program `uswitch-NAME`."),
+    (
+        "Other commands",
+        "`uswitch NAME ...` with any other NAME runs `uswitch-NAME`: `bench` is the tester.",
+    ),
     (
         "Examples",
         "\
