@@ -11,11 +11,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netlab::{FrameSocket, errno};
+use netlab::{FrameSocket, Namespace, errno};
 use nix::errno::Errno;
 
 /// After so long, what is awaited does not come any more. Nothing is as slow as that.
 pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Makes a host ask for its neighbours at a device for [`PATIENCE`], and keep what is for them.
+/// By itself it asks for three seconds, then loses what waits and tells no socket: a switch that
+/// gets no turn for so long, on a busy machine, would cost a test the one packet it waits for.
+///
+/// # Panics
+///
+/// If there is no such device.
+pub fn ask_long(host: &Namespace, device: &str) {
+    for version in ["ipv4", "ipv6"] {
+        let name = format!("net/{version}/neigh/{device}/mcast_solicit");
+        host.set_sysctl(&name, &PATIENCE.as_secs().to_string()).expect("the device is there");
+    }
+}
 
 /// Everybody.
 pub const BROADCAST: [u8; 6] = [0xff; 6];

@@ -25,6 +25,7 @@ use uswitch_router::{
     route::{Leg, Route},
 };
 pub use uswitch_tests::exchange::PATIENCE;
+use uswitch_tests::exchange::ask_long;
 
 /// What every host calls its end.
 pub const TAP: &str = "tap0";
@@ -146,6 +147,7 @@ fn plug(handle: &mut Handle<AnyPort>, bridge: u8, number: u8, mtu: u32) -> Host 
     let port = handle.add(port, tap.into()).unwrap();
     let host = Host { namespace, port, bridge, number };
     let mut links = host.namespace.links().unwrap();
+    ask_long(&host.namespace, TAP);
     links.set_up(TAP).unwrap();
     for (address, bits) in [(host.v4(), 24), (host.v6(), 64)] {
         links.add_address(TAP, Prefix::new(address, bits).unwrap()).unwrap();

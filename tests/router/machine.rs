@@ -9,7 +9,7 @@ use std::{
 
 use netlab::{NEVER, Namespace, Prefix, transfer_tcp, transfer_udp};
 use tempfile::TempDir;
-use uswitch_tests::{program, running::Program};
+use uswitch_tests::{exchange::ask_long, program, running::Program};
 
 use crate::lab::PATIENCE;
 
@@ -116,6 +116,7 @@ impl Machine {
         let mut links = self.namespace.links().unwrap();
         links.add_bridge(&bridge).unwrap();
         links.add_veth(&far, Some(&host), CABLE).unwrap();
+        ask_long(&host, CABLE);
         for port in [tap, &far] {
             links.set_master(port, Some(&bridge)).unwrap();
             links.set_up(port).unwrap();
