@@ -43,20 +43,15 @@ impl FrameSocket {
     pub fn open(namespace: &Namespace, link: &str) -> io::Result<FrameSocket> {
         let failed =
             |error| sentence(format!("no packet socket was opened on link `{link}`"), error);
-        let (socket, index) = open_socket(namespace, link).map_err(failed)?;
-        // Before it is bound nothing is received: so these hold for the first frame already.
-        let prepare = || -> io::Result<()> {
-            let fd = socket.as_fd();
+        let prepare = |fd: BorrowedFd<'_>| -> io::Result<()> {
             sys::set_option(fd, libc::SOL_PACKET, libc::PACKET_AUXDATA, 1)?;
-            sys::set_option(fd, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
-            sys::join_promiscuous(fd, index)?;
             // Beyond the system's limit where we may; what fits below it otherwise.
             if setsockopt(&fd, RcvBufForce, &RECEIVE_BUFFER_OCTETS).is_err() {
                 setsockopt(&fd, RcvBuf, &RECEIVE_BUFFER_OCTETS)?;
             }
-            sys::bind_packet(fd, index)
+            Ok(())
         };
-        prepare().map_err(failed)?;
+        let socket = open_receiver(namespace, link, prepare).map_err(failed)?;
         Ok(FrameSocket { socket, octets: vec![0; FRAME_OCTETS_MAX] })
     }
 
@@ -234,6 +229,23 @@ impl Burst<'_> {
         sent.elapsed = started.elapsed();
         Ok(sent)
     }
+}
+
+/// A packet socket bound to a link, which receives all that comes in there and nothing that the
+/// host itself sends. What it is to be beside that is prepared before it is bound: until then
+/// nothing is received, so that it holds for the first frame already.
+pub(super) fn open_receiver(
+    namespace: &Namespace,
+    link: &str,
+    prepare: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>,
+) -> io::Result<OwnedFd> {
+    let (socket, index) = open_socket(namespace, link)?;
+    let fd = socket.as_fd();
+    sys::set_option(fd, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
+    sys::join_promiscuous(fd, index)?;
+    prepare(fd)?;
+    sys::bind_packet(fd, index)?;
+    Ok(socket)
 }
 
 /// A packet socket that is bound to nothing and so receives nothing, and the number of the link.

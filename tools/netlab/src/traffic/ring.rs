@@ -25,7 +25,7 @@
 use std::{
     fmt, io,
     mem::offset_of,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     ptr::{self, NonNull},
     slice,
     sync::atomic::{AtomicU32, Ordering},
@@ -34,7 +34,7 @@ use std::{
 
 use libc::{c_int, c_uint, tpacket2_hdr};
 
-use super::frames::open_socket;
+use super::frames::open_receiver;
 use crate::{Namespace, error::sentence, sys};
 
 /// A packet socket bound to one link, with a receive ring. It sees what comes in, whoever it is
@@ -88,24 +88,22 @@ impl FrameRing {
         let block_octets = slot_octets.max(BLOCK_OCTETS);
         let blocks = (frames * slot_octets).div_ceil(block_octets);
         let slots = blocks * block_octets / slot_octets;
-        let open = || -> io::Result<FrameRing> {
-            let (socket, index) = open_socket(namespace, link)?;
-            let (fd, level) = (socket.as_fd(), libc::SOL_PACKET);
+        // What was queued before there is a ring would stay in the queue.
+        let prepare = |fd: BorrowedFd<'_>| -> io::Result<()> {
+            let level = libc::SOL_PACKET;
             let version = libc::tpacket_versions::TPACKET_V2 as c_int;
             sys::set_option(fd, level, libc::PACKET_VERSION, version)?;
-            sys::set_option(fd, level, libc::PACKET_IGNORE_OUTGOING, 1)?;
-            sys::join_promiscuous(fd, index)?;
             let request = libc::tpacket_req {
                 tp_block_size: block_octets as c_uint,
                 tp_block_nr: blocks as c_uint,
                 tp_frame_size: slot_octets as c_uint,
                 tp_frame_nr: slots as c_uint,
             };
-            sys::set_option_struct(fd, level, libc::PACKET_RX_RING, &request)?;
-            let ring = FrameRing::map(socket, slot_octets, slots)?;
-            // Not before the ring is there: what is queued before would stay in the queue.
-            sys::bind_packet(ring.socket.as_fd(), index)?;
-            Ok(ring)
+            sys::set_option_struct(fd, level, libc::PACKET_RX_RING, &request)
+        };
+        let open = || {
+            let socket = open_receiver(namespace, link, prepare)?;
+            FrameRing::map(socket, slot_octets, slots)
         };
         open().map_err(|error| {
             sentence(format!("no ring was opened to receive on link `{link}`"), error)
