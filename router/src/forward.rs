@@ -137,6 +137,8 @@ pub struct Router {
     seed: u64,
     /// Of the last packet that the router itself sent.
     ident: u16,
+    /// Whether nothing is taken from the limits, which all who have these tables share.
+    asks: bool,
     stats: Stats,
 }
 
@@ -145,7 +147,17 @@ impl Router {
     /// the same seed, so that a flow has one path whoever receives it.
     pub fn new(tables: Arc<Tables>, seed: u64) -> Router {
         let neighbours = Arc::new(Resolved::any());
-        Router { tables, neighbours, seed, ident: 0, stats: Stats::default() }
+        Router { tables, neighbours, seed, ident: 0, asks: false, stats: Stats::default() }
+    }
+
+    /// The same for whoever only asks what would be: nothing is taken from the limits of errors.
+    pub fn asking(self) -> Router {
+        Router { asks: true, ..self }
+    }
+
+    /// Whether a packet that came by this leg may cause an error now.
+    fn may_err(&self, leg: LegId, now: Tick) -> bool {
+        self.asks || self.tables.errors(leg).take(now)
     }
 
     /// Goes on with other tables.

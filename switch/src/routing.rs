@@ -147,6 +147,11 @@ impl Routing {
         }
     }
 
+    /// The same for whoever only asks what would be.
+    fn asking(self) -> Routing {
+        Routing { router: self.router.asking(), ..self }
+    }
+
     /// Goes on by other routes.
     pub(crate) fn swap(&mut self, routes: Routes) {
         let Routes { generation, tables, feet, neighbours, used } = routes;

@@ -72,7 +72,7 @@ impl Router {
         now: Tick,
         emit: &'a mut impl Emit,
     ) -> Option<&'a mut [u8]> {
-        if !self.tables.errors(arrival.leg).take(now) {
+        if !self.may_err(arrival.leg, now) {
             self.stats.icmp_limited += 1;
             return None;
         }

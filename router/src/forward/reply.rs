@@ -36,7 +36,7 @@ impl Router {
         let Some(source) = self.source(hop, arrival.leg) else { return drop };
         let Some(to) = self.neighbours.get(hop) else { return Verdict::Resolve(hop) };
         // RFC 1812, section 4.3.2.8; RFC 4443, section 2.4 f.
-        if !self.tables.errors(arrival.leg).take(now) {
+        if !self.may_err(arrival.leg, now) {
             self.stats.icmp_limited += 1;
             return drop;
         }

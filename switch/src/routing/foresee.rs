@@ -2,15 +2,21 @@
 //! more, on the control plane's thread, with the tables that all workers have at this moment. It
 //! is thrown away afterwards: nothing is sent, counted or taken from a limit.
 
+use std::sync::Arc;
+
 use uswitch_router::{
     forward::Verdict,
     neighbour::State,
+    own::{Fate, Own},
+    packet::PacketMeta,
     route::{Hop, LegId},
+    tables::Tables,
 };
 
-use super::{Legs, Routing, Step, slow::Used};
+use super::{Legs, Routing, Step, meta, slow::Used};
 use crate::{
-    frame::{Frame, Lent, Span},
+    fdb::Tick,
+    frame::{Frame, HEADER_LEN, Lent, Span},
     port::{Port, PortId, leg::is_for},
     switch::Handle,
 };
@@ -26,6 +32,9 @@ pub struct Crossed {
     pub verdict: Option<Verdict>,
     /// What is known of a neighbour that has to be asked for.
     pub known: Option<State>,
+    /// What the router says as a host to what is for itself: packets, before they are cut for their
+    /// way. `None`: it is for others, or has to be completed first.
+    pub own: Option<(Fate, Vec<Vec<u8>>)>,
     /// The port by which something enters a bridge, and that, as ports send it. It is empty where
     /// all that is left is the slow path's to do, or nothing.
     pub onward: Vec<(PortId, Vec<u8>)>,
@@ -44,16 +53,26 @@ impl Legs {
         let is_heard = is_for(frame, config.own());
         // Nobody listens: that a neighbour is stale is told by who really sends.
         let routes = self.routes(handle, self.resolved()?, Used::unheard().ok()?);
-        let mut routing = Routing::new(routes, handle.flow_seed());
+        let tables = routes.tables.clone();
+        let mut routing = Routing::new(routes, handle.flow_seed()).asking();
         let mut wire = frame.wire().to_vec();
         let mut span = [Span { start: 0, len: wire.len() as u32 }];
         let mut lent = Lent::new(&mut wire, &mut span);
-        let crossed = Crossed { leg, is_heard, verdict: None, known: None, onward: Vec::new() };
+        let (known, own, onward) = (None, None, Vec::new());
+        let crossed = Crossed { leg, is_heard, verdict: None, known, own, onward };
         if !is_heard || routing.place(lent.batch(), 1) == 0 {
             return Some(crossed);
         }
         let Some(verdict) = routing.verdict(leg, &mut lent, 0, handle.now()) else {
             return Some(crossed);
+        };
+        let own = match (verdict, meta(lent.frame(0))) {
+            (Verdict::Local, PacketMeta { group: false, complete: true, largest })
+                if largest >= frame.octets().len() - HEADER_LEN =>
+            {
+                Some(own_says(tables, leg, &frame.octets()[HEADER_LEN..], handle.now()))
+            }
+            _ => None,
         };
         let onward = match routing.step(verdict, &mut lent, 0) {
             Step::On(foot) => vec![(foot.ingress.port, lent.frame(0).wire().to_vec())],
@@ -72,13 +91,21 @@ impl Legs {
             Verdict::Resolve(hop) => self.state(hop),
             _ => None,
         };
-        Some(Crossed { verdict: Some(verdict), known, onward, ..crossed })
+        Some(Crossed { verdict: Some(verdict), known, own, onward, ..crossed })
     }
 
     /// What is known of a neighbour.
     fn state(&self, hop: Hop) -> Option<State> {
         self.neighbours()?.iter().find(|known| known.hop == hop).map(|known| known.state)
     }
+}
+
+/// What the router as a host says to a packet: another one with the same addresses says it.
+fn own_says(tables: Arc<Tables>, leg: LegId, packet: &[u8], now: Tick) -> (Fate, Vec<Vec<u8>>) {
+    let (mut host, mut said) = (Own::new(tables, 0).asking(), Vec::new());
+    let millis = u64::from(now.0) * Tick::MILLIS;
+    let fate = host.packet(leg, packet, millis, &mut |packet| said.push(packet.to_vec()));
+    (fate, said)
 }
 
 #[cfg(test)]
@@ -97,7 +124,7 @@ mod tests {
     use super::*;
     use crate::{
         bridge::BridgeId,
-        frame::{Arena, HEADER_LEN, Mac},
+        frame::{Arena, Mac},
         offload::VNET_HEADER_LEN,
         port::{
             Rx,
@@ -219,6 +246,11 @@ mod tests {
             let before = self.routed();
             let frame = Frame::from_wire(wire);
             let crossed = self.legs.foresee(&self.handle, self.ports[0], frame).unwrap();
+            // More than there may be at once.
+            for _ in 0..60 {
+                let again = self.legs.foresee(&self.handle, self.ports[0], frame).unwrap();
+                assert_eq!(again.verdict, crossed.verdict, "nothing is taken from a limit");
+            }
             assert_eq!(self.routed(), before, "nothing is counted");
             let mut expected = before;
             match crossed.verdict {
@@ -247,6 +279,11 @@ mod tests {
             while self.routed() != expected {
                 assert!(begin.elapsed() < PATIENCE, "{:?} is not {expected:?}", self.routed());
                 std::thread::yield_now();
+            }
+            for packet in crossed.own.iter().flat_map(|(_, said)| said) {
+                let kind = if packet[0] >> 4 == 6 { [0x86, 0xdd] } else { [8, 0] };
+                let head = [&HOSTS[0].octets()[..], &LEGS[0].octets(), &kind].concat();
+                self.hosts[0].hear(&[&[0; VNET_HEADER_LEN][..], &head, packet].concat());
             }
             for (port, wire) in crossed.onward {
                 let host = usize::from(port == self.ports[1]);
@@ -327,6 +364,33 @@ mod tests {
         for (wire, expected) in cases {
             assert_eq!(what(&mut lab, &wire), expected, "{wire:?}");
         }
+        drop(lab.legs);
+        lab.handle.stop();
+    }
+
+    #[test]
+    fn what_the_router_says_as_a_host_is_foretold() {
+        let mut lab = lab();
+        let foresee = |lab: &Lab, wire: &[u8]| {
+            let crossed = lab.legs.foresee(&lab.handle, lab.ports[0], Frame::from_wire(wire));
+            let (fate, said) = crossed.unwrap().own.unwrap();
+            (fate, said.into_iter().map(|packet| [packet[20], packet[21]]).collect::<Vec<_>>())
+        };
+        let udp = v4([10, 1, 0, 1], 64, 0, 0);
+        assert_eq!(foresee(&lab, &udp), (Fate::Answered, vec![[3, 3]]));
+        lab.compare(&udp);
+        let mut unknown = v4([10, 0, 0, 1], 64, 20, 0);
+        let at = VNET_HEADER_LEN + HEADER_LEN;
+        (unknown[at + 9], unknown[at + 10], unknown[at + 11]) = (253, 0, 0);
+        let check = checksum(&unknown[at..at + 20]).to_be_bytes();
+        unknown[at + 10..at + 12].copy_from_slice(&check);
+        assert_eq!(foresee(&lab, &unknown), (Fate::Answered, vec![[3, 2]]));
+        lab.compare(&unknown);
+        let part = v4([10, 1, 0, 1], 64, 24, 0x2000);
+        assert_eq!(foresee(&lab, &part), (Fate::Waits, vec![]));
+        let mut wrong = v4([10, 1, 0, 1], 64, 20, 0);
+        wrong[at + 27] = 1;
+        assert!(matches!(foresee(&lab, &wrong).0, Fate::Silent(_)));
         drop(lab.legs);
         lab.handle.stop();
     }

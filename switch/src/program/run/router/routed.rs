@@ -12,12 +12,13 @@ use uswitch::{
 use uswitch_router::{
     forward::Verdict,
     neighbour::{State, resolved::Known},
+    own::{Fate, Silence},
     route::{Hop, LegId},
     stats::Reason,
 };
 
 use super::{PORT_PREFIX, Router};
-use crate::program::explain::Routed;
+use crate::program::explain::{Routed, describe};
 
 /// Frames that enter bridges, each by a port.
 pub(in crate::program) type Onward = Vec<(PortId, Vec<u8>)>;
@@ -135,10 +136,28 @@ impl Telling<'_> {
             Verdict::Local if self.is_group() => {
                 ("local", "It is for all on the link: the router hears it as a host does.".into())
             }
-            Verdict::Local => {
-                ("local", "It is for the router itself, which hears it as a host does.".into())
-            }
+            Verdict::Local => ("local", self.own()),
             Verdict::Drop(reason) => ("drop", format!("It ends here: {}", about(reason))),
+        }
+    }
+
+    /// What the router says as a host.
+    fn own(&self) -> String {
+        match &self.crossed.own {
+            None => "It is for the router itself, which hears it as a host does: the slow path \
+                     completes it first."
+                .to_owned(),
+            Some((Fate::Answered, said)) => {
+                let said: Vec<_> = said.iter().map(|packet| in_words(packet)).collect();
+                format!("It is for the router itself, which answers: {}.", said.join("; "))
+            }
+            Some((Fate::Waits, _)) => {
+                "It is a part of what is for the router itself, and waits there for the others."
+                    .to_owned()
+            }
+            Some((Fate::Silent(why), _)) => {
+                format!("It is for the router itself, which says nothing to it: {}.", silence(*why))
+            }
         }
     }
 
@@ -220,6 +239,34 @@ impl Telling<'_> {
     fn name(&self, leg: LegId) -> &str {
         let config = self.legs.iter().nth(leg.index());
         config.map_or("?", |(config, _)| config.port.name.trim_start_matches(PORT_PREFIX))
+    }
+}
+
+/// A packet, as `explain` has it of a frame.
+fn in_words(packet: &[u8]) -> String {
+    let kind = if packet.first().is_some_and(|first| first >> 4 == 6) { 0x86dd } else { 0x0800 };
+    let head = [&[0; 12][..], &u16::to_be_bytes(kind)].concat();
+    // The first line is that of the Ethernet header, which it has not got yet.
+    describe(&[&head[..], packet].concat()).split_off(1).join(", ")
+}
+
+/// Why nothing is said to a packet, in the midst of a sentence.
+fn silence(why: Silence) -> String {
+    match why {
+        Silence::Malformed(reason) => about(reason).trim_end_matches('.').to_owned(),
+        Silence::NotOwn => "it is for a group, or for another".to_owned(),
+        Silence::Source => "no single host can have sent it".to_owned(),
+        Silence::Extension => {
+            "its extension headers or options cannot be read, or ask for silence".to_owned()
+        }
+        Silence::Fragments => {
+            "it is a fragment that overlaps others, or one too small or too many".to_owned()
+        }
+        Silence::Transport => {
+            "its transport header is too short, or has a wrong checksum".to_owned()
+        }
+        Silence::NotAsked => "it asks for nothing: an error, a reset or an answer".to_owned(),
+        Silence::Limited => "what came by this leg has caused as many errors as may be".to_owned(),
     }
 }
 
