@@ -86,13 +86,24 @@ impl Machine {
         fs::write(self.path().join("lab.toml"), text).unwrap();
     }
 
+    /// Puts another file beside that of the program.
+    pub fn put(&self, name: &str, text: &str) {
+        fs::write(self.path().join(name), text).unwrap();
+    }
+
     /// It is done when this returns.
     pub fn reload(&self, text: &str) {
         self.write(text);
+        self.reload_same();
+    }
+
+    /// The same with the file as it is. Tells what was done.
+    pub fn reload_same(&self) -> String {
         let mut command = Command::new(program());
         let output = command.arg("reload").env("USWITCH_RUNTIME_DIR", self.path()).output();
         let output = output.unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// What a command says of the program that runs, with these words.
@@ -104,6 +115,7 @@ impl Machine {
     pub fn shell(&self, script: &str) -> String {
         let mut command = Command::new("bash");
         command.args(["-c", script]).arg(program()).env("USWITCH_RUNTIME_DIR", self.path());
+        command.current_dir(self.path());
         let output = command.output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{script}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
