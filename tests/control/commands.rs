@@ -34,7 +34,7 @@ fn what_is_asked_wrongly_is_told_in_a_sentence_with_its_exit_code() {
         ("top", 1, "draws on a terminal, and there is none"),
         // They are empty, and it is told why.
         ("route show", 0, "this switch has no router: it was given no leg"),
-        ("neigh show", 0, "this switch has no router"),
+        ("neigh show", 1, "this switch has no router"),
         ("leg show -s", 0, "this switch has no router"),
         ("port add", 2, "<SPEC> is missing"),
         ("port add strem:/x", 2, "did you mean `stream`?"),

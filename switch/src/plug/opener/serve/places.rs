@@ -35,8 +35,8 @@ pub(super) struct Places {
     folders: Vec<PathBuf>,
     /// All that is below these.
     below: Vec<PathBuf>,
-    /// Namespaces that were named.
-    namespaces: Vec<PathBuf>,
+    /// Namespaces that ports of the start name, as they name them.
+    namespaces: Vec<Option<String>>,
 }
 
 impl Places {
@@ -48,28 +48,26 @@ impl Places {
             let spec = spec.map_err(|faults| faults.to_string())?;
             // What is not there yet is found when it is.
             places.paths.extend(paths(&spec).into_iter().filter_map(|path| real(path).ok()));
-            places.namespaces.extend(namespace(&spec).and_then(Result::ok));
+            places.namespaces.push(spec.netns);
         }
         for _ in 0..request.take_number().map_err(reason)? {
             let folder = request.take_text().map_err(reason)?;
             let failed = |error| format!("`{folder}`: {}", reason(error));
             places.below.push(fs::canonicalize(&folder).map_err(failed)?);
         }
-        let folders = places.paths.iter().filter_map(|path| path.parent());
-        let own = folders.filter(|folder| folder.components().count() >= PARTS_MIN);
-        places.folders = own.map(Path::to_owned).collect();
+        let folders = places.paths.iter().filter_map(|path| path.parent().map(Path::to_owned));
+        places.folders =
+            folders.filter(|folder| folder.components().count() >= PARTS_MIN).collect();
         Ok(places)
     }
 
     /// Whether all that a spec names may be opened.
     pub(super) fn check(&self, spec: &PortSpec) -> Result<(), String> {
         paths(spec).into_iter().try_for_each(|path| self.check_path(&real(path)?))?;
-        let known = |path: &PathBuf| {
-            NAMESPACES.iter().any(|folder| path.starts_with(folder))
-                || self.namespaces.contains(path)
-        };
-        let netns = namespace(spec).transpose()?.filter(|path| !known(path));
-        netns.map_or(Ok(()), |path| self.check_path(&path))
+        let unnamed = |netns: &&str| netns.contains('/') && !self.namespaces.contains(&spec.netns);
+        let netns = spec.netns.as_deref().filter(unnamed).map(|netns| in_folder(netns.as_ref()));
+        let known = |path: &PathBuf| NAMESPACES.iter().any(|folder| path.starts_with(folder));
+        netns.transpose()?.filter(|path| !known(path)).map_or(Ok(()), |path| self.check_path(&path))
     }
 
     fn check_path(&self, path: &Path) -> Result<(), String> {
@@ -103,12 +101,6 @@ fn paths(spec: &PortSpec) -> Vec<&Path> {
     }
 }
 
-/// Where the file of its namespace is. `None`: it is said by a name or a number, or not at all.
-fn namespace(spec: &PortSpec) -> Option<Result<PathBuf, String>> {
-    let path = spec.netns.as_deref().filter(|netns| netns.contains('/'))?;
-    Some(in_folder(Path::new(path)))
-}
-
 /// Where a path leads.
 fn real(path: &Path) -> Result<PathBuf, String> {
     match path.is_symlink() {
@@ -121,8 +113,7 @@ fn real(path: &Path) -> Result<PathBuf, String> {
 /// Where its folder is, and its name in there.
 fn in_folder(path: &Path) -> Result<PathBuf, String> {
     let name = path.file_name().ok_or_else(|| format!("`{}` is no file", path.display()))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|at| !at.as_os_str().is_empty()).unwrap_or(".".as_ref());
     let found = fs::canonicalize(folder).map_err(|error| {
         let (path, folder) = (path.display(), folder.display());
         format!("{path}: its folder {folder} could not be opened: {}", netlab::explain(&error))
