@@ -61,9 +61,10 @@ const BUSIEST: &[c_long] = &[
 ];
 
 /// Sockets: clients come and go, captures have a line of their own. None is made and none connected
-/// or bound anew: not even a packet socket to another device.
+/// or bound anew: not even a packet socket to another device. (What a sending call names is in
+/// memory, where no filter sees it, and workers make these calls: so a socket for datagrams that is
+/// there can send to whom its namespace reaches. Pairs of such are not made: [`looked_at`].)
 const SOCKETS: &[c_long] = &[
-    libc::SYS_socketpair,
     libc::SYS_accept,
     libc::SYS_accept4,
     libc::SYS_getsockname,
@@ -206,6 +207,12 @@ const OLDER: &[c_long] = &[];
 const IOCTLS: [libc::Ioctl; 5] =
     [libc::TCGETS, libc::TIOCGWINSZ, libc::TUNGETIFF, libc::FIONBIO, libc::FIONREAD];
 
+/// Pairs of sockets: lines to threads of ours (captures, legs, signals).
+const PAIRS: [c_int; 2] = [libc::SOCK_STREAM, libc::SOCK_SEQPACKET];
+
+/// What of it is the type; the rest are flags (linux/net.h).
+const SOCK_TYPE_MASK: u64 = 0xf;
+
 /// A thread's name, and that of a piece of memory (glibc 2.42).
 const PRCTLS: [c_int; 3] = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA];
 
@@ -274,6 +281,8 @@ fn looked_at(vde: bool) -> Vec<LookedAt> {
         (libc::SYS_mmap, 2, number.clone(), Op::MaskedEq(executed), vec![0]),
         (libc::SYS_mprotect, 2, number.clone(), Op::MaskedEq(executed), vec![0]),
         (libc::SYS_socket, 0, number.clone(), Op::Eq, wide(families)),
+        // One of a pair of datagram sockets could send to any unix socket by its path.
+        (libc::SYS_socketpair, 1, number.clone(), Op::MaskedEq(SOCK_TYPE_MASK), wide(&PAIRS)),
         (libc::SYS_prctl, 0, number.clone(), Op::Eq, wide(&PRCTLS)),
         // musl counts them as signed.
         (
@@ -329,6 +338,10 @@ mod tests {
         assert!(may(libc::SYS_ioctl, &[3, name]) && !may(libc::SYS_ioctl, &[3, set]));
         // The kernel takes the lower half alone.
         assert!(!may(libc::SYS_ioctl, &[3, set | 1 << 32]));
+        let pair =
+            |kind: c_int| may(libc::SYS_socketpair, &[1, (kind | libc::SOCK_CLOEXEC) as u64]);
+        assert!(pair(libc::SOCK_SEQPACKET) && pair(libc::SOCK_STREAM));
+        assert!(!pair(libc::SOCK_DGRAM) && !pair(libc::SOCK_RAW));
         let (seccomp, name) = (libc::PR_SET_SECCOMP as u64, libc::PR_SET_NAME as u64);
         assert!(may(libc::SYS_prctl, &[name]) && !may(libc::SYS_prctl, &[seccomp]));
     }
