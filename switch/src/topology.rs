@@ -133,6 +133,8 @@ pub struct Words {
     pub group_forward: Option<String>,
     /// `--metrics`: an address with a port, or `unix:PATH`.
     pub metrics: Option<String>,
+    /// `--allow-path`: folders.
+    pub allow_path: Vec<String>,
 }
 
 impl Words {
@@ -169,6 +171,9 @@ pub struct Topology {
     pub defaults: PortDefaults,
     /// Where the counters can be read. `None`: nowhere.
     pub metrics: Option<MetricsPlace>,
+    /// Folders below which ports that come later may be files and sockets: see
+    /// [`Opener`](crate::plug::Opener).
+    pub allow_path: Vec<String>,
 }
 
 /// What is said for all ports at once.
@@ -226,6 +231,14 @@ impl Topology {
             workers_auto,
             defaults,
             metrics,
+            // In an order of their own: neither that nor how often one is said means anything.
+            allow_path: words
+                .allow_path
+                .iter()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .cloned()
+                .collect(),
         }))
     }
 

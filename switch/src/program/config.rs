@@ -223,6 +223,7 @@ mod tests {
             busy-poll = 50
             group-forward = "wire"
             metrics = "[::1]:9119"
+            allow-path = ["/tmp", "/"]
             mtu = 1400
             persist = true
             [fdb]
@@ -269,6 +270,7 @@ mod tests {
         assert_eq!(switch.fdb.ageing.as_secs(), 1000);
         assert!(!topology.workers_auto);
         assert_eq!(topology.metrics.map(|place| place.to_string()).as_deref(), Some("[::1]:9119"));
+        assert_eq!(topology.allow_path, ["/", "/tmp"]);
     }
 
     #[test]
@@ -278,17 +280,20 @@ mod tests {
             ports: vec!["tap1".into()],
             workers: some("1"),
             mtu: some("1300"),
+            allow_path: vec!["/".into()],
             ..Words::default()
         };
-        let text = "[switch]\nworkers = 'x'\nmtu = 1400\n[[port]]\ntap = 'tap0'\n";
+        let text =
+            "[switch]\nworkers = 'x'\nmtu = 1400\nallow-path = '/tmp'\n[[port]]\ntap = 'tap0'\n";
         let topology = resolve(text, &words).unwrap();
+        assert_eq!(topology.allow_path, ["/", "/tmp"], "it adds folders");
         let ports: Vec<_> = topology.ports.iter().map(|port| (&*port.name, port.mtu)).collect();
         assert_eq!(ports, [("tap0", Some(1300)), ("tap1", Some(1300))]);
         assert_eq!(topology.switch.workers, 1);
         let words = Words { ports: vec!["tap0".into()], workers: some("0"), ..words };
         let told = resolve(text, &words).unwrap_err().text(false);
         assert!(told.contains("error: --workers: 0 is out of range"), "{told}");
-        assert!(told.contains("lab.toml:5:7") && told.contains("is given twice"), "{told}");
+        assert!(told.contains("lab.toml:6:7") && told.contains("is given twice"), "{told}");
     }
 
     #[test]
@@ -378,6 +383,19 @@ error: there is no table `brigde`; there are: [switch], [fdb], [router], [[port]
 17 | [brigde]
    |  ^^^^^^
 ";
+
+    #[test]
+    fn a_folder_that_is_none_is_shown() {
+        let text = "[switch]\nallow-path = ['/', '/no/such']\n[[port]]\ntap = 'a'\n";
+        let expected = "\
+error: `/no/such` is no folder
+ --> lab.toml:2:20
+  |
+2 | allow-path = ['/', '/no/such']
+  |                    ^^^^^^^^^^
+";
+        assert_eq!(told(text), expected);
+    }
 
     #[test]
     fn what_two_ports_cannot_both_have_is_shown_at_both() {
@@ -602,13 +620,14 @@ error: the address 02:00:00:00:00:01 is given twice
             mtu: draw(7, ["1280", "9000"]),
             persist: settings[8] > 0,
             metrics: draw(9, ["127.0.0.1:0", "unix:/run/\"m"]),
+            allow_path: draw(10, ["/", "/tmp"]).into_iter().collect(),
             ..Words::default()
         }
     }
 
     #[test]
     fn every_kind_is_drawn() {
-        let words = draw(&[vec![5; 17], vec![0; 17], vec![1; 17]], &[0; 10]);
+        let words = draw(&[vec![5; 17], vec![0; 17], vec![1; 17]], &[0; 11]);
         for kind in KINDS {
             assert!(words.read.iter().any(|spec| spec.emit().0.name == kind.name), "{}", kind.name);
         }
@@ -618,7 +637,7 @@ error: the address 02:00:00:00:00:01 is given twice
         #[test]
         fn what_runs_can_be_written_as_a_file_that_says_the_same(
             draws in proptest::collection::vec(proptest::collection::vec(0..6_usize, 17), 1..4),
-            settings in proptest::collection::vec(0..3_usize, 10),
+            settings in proptest::collection::vec(0..3_usize, 11),
         ) {
             let mut words = draw(&draws, &settings);
             let clients = |spec: &PortSpec| [spec.name.clone(), format!("{}.7", spec.name)];
@@ -639,6 +658,7 @@ error: the address 02:00:00:00:00:01 is given twice
             prop_assert_eq!(&again.ports, &topology.ports, "{}", text);
             prop_assert_eq!(&again.statics, &topology.statics, "{}", text);
             prop_assert_eq!(again.emit_settings(), topology.emit_settings());
+            prop_assert_eq!(&again.allow_path, &topology.allow_path);
             prop_assert_eq!(again.switch.workers, topology.switch.workers);
             prop_assert_eq!(emit::emit(&again), text);
         }

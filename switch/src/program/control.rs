@@ -26,7 +26,7 @@
 //! | `port.add` | `spec`, as behind `--port` | `told`: what was done, sentences |
 //! | `port.del` | `port` | `ports`: the last counts |
 //! | `port.set` | `port`, `set`: a list of options, as behind `--port` | `told`: what was done |
-//! | `config` | `from` | `toml`: what runs now, as a file; `workers`, perhaps `next` |
+//! | `config` | `from` | `toml`: what runs now as a file, `workers`; perhaps `allow_path`, `next` |
 //! | `reload` | | `file`, how many ports `came`, were `removed` and `changed`; `set`: settings |
 //! | `fdb.show` | `port`, `from` | `entries`, perhaps `next` |
 //! | `fdb.get` | `mac` | `entries`: one for each VLAN in which it is known |

@@ -156,6 +156,7 @@ const SETTINGS: &[(&str, bool)] = &[
     ("cpus", false),
     ("fdb-size", false),
     ("metrics", false),
+    ("allow-path", false),
     ("busy-poll", true),
     ("group-forward", true),
     ("fdb-quota", true),
@@ -259,7 +260,7 @@ fn settings(old: &Topology, new: &Topology) -> Vec<Action> {
         let RouterConfig { icmp_rate, icmp_burst } = RouterConfig::default();
         let nothing = match *setting {
             "persist" | "metrics" => "off".to_owned(),
-            "routes" => "none".to_owned(),
+            "routes" | "allow-path" => "none".to_owned(),
             "icmp-rate" => icmp_rate.to_string(),
             "icmp-burst" => icmp_burst.to_string(),
             _ => "any".to_owned(),
@@ -276,9 +277,14 @@ fn settings(old: &Topology, new: &Topology) -> Vec<Action> {
     actions
 }
 
-/// The settings with the number of workers that there is.
+/// The settings with the number of workers that there is, and the folders in one text.
 fn as_set(topology: &Topology) -> Vec<(&'static str, String)> {
-    Topology { workers_auto: false, ..topology.clone() }.emit_settings()
+    let mut set = Topology { workers_auto: false, ..topology.clone() }.emit_settings();
+    let folders: Vec<_> = topology.allow_path.iter().map(String::as_str).collect();
+    if !folders.is_empty() {
+        set.push(("allow-path", folders.join(", ")));
+    }
+    set
 }
 
 /// Whether two ports might need the same device, file or address, so that one cannot be opened
@@ -333,6 +339,7 @@ mod tests {
                 "mtu" => words.mtu = value,
                 "metrics" => words.metrics = value,
                 "persist" => words.persist = true,
+                "allow-path" => words.allow_path.extend(value),
                 _ => words.ageing = value,
             }
         }
@@ -390,6 +397,7 @@ mod tests {
                 "! fdb-size: 4096 -> 8192 (takes a restart)",
             ),
             (&[("metrics", "[::1]:1")], "! metrics: off -> [::1]:1 (takes a restart)"),
+            (&[("allow-path", "/a")], "! allow-path: none -> /a (takes a restart)"),
             (&[("fdb-quota", "7")], "= fdb-quota: 512 -> 7"),
             (&[("persist", "")], "= persist: off -> on"),
             (&[("ageing", "10")], "= ageing: 300 -> 10"),

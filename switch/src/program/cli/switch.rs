@@ -32,8 +32,6 @@ pub(crate) struct Options {
     pub(crate) control: Option<ControlConfig>,
     /// Whether the ports of the start are all that there will be.
     pub(crate) no_opener: bool,
-    /// Folders below which ports that come later may open files and sockets.
-    pub(crate) allow_path: Vec<String>,
     /// What was wrong with the form of the command line.
     pub(crate) faults: Faults,
 }
@@ -198,9 +196,10 @@ impl SwitchArgs {
             fdb_quota: self.fdb_quota,
             group_forward: self.group_forward,
             metrics,
+            allow_path: self.allow_path,
             ..self.router.words()
         };
-        let (config, ready_fd, allow_path) = (self.config, self.ready_fd, self.allow_path);
+        let (config, ready_fd) = (self.config, self.ready_fd);
         let SwitchArgs { json, quiet, verbose, no_opener, .. } = self;
         Box::new(Options {
             words,
@@ -212,7 +211,6 @@ impl SwitchArgs {
             log_json,
             ready_fd,
             no_opener,
-            allow_path,
             faults,
         })
     }

@@ -22,18 +22,22 @@ const CPUS_MAX: usize = 1024;
 
 /// Tells what is to be done to make the new of the old.
 pub(crate) fn run(old: &Compared, new: &Path, json: bool) -> ExitCode {
-    let read = |file: &Path| config::load(file, &Words::default(), &cpus());
+    // What the command line of a switch says beside its file.
+    let mut beside = Words::default();
     let old = match old {
-        Compared::File(file) => read(file),
+        Compared::File(file) => config::load(file, &beside, &cpus()),
         Compared::Running(name) => match steer::running(name.as_deref()) {
-            Ok(page) => running(page.toml, page.workers),
+            Ok(page) => {
+                beside.allow_path = page.allow_path;
+                running(page.toml, page.workers)
+            }
             Err(sentences) => {
                 sentences.lines().for_each(output::complain);
                 return ExitCode::from(USAGE);
             }
         },
     };
-    let (old, new) = match (old, read(new)) {
+    let (old, new) = match (old, config::load(new, &beside, &cpus())) {
         (Ok(old), Ok(new)) => (old, new),
         (old, new) => {
             [old.err(), new.err()].into_iter().flatten().for_each(|told| told.show());

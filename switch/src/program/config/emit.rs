@@ -2,7 +2,7 @@
 
 use uswitch::topology::{LegSpec, PortSpec, StaticEntry, Topology};
 
-use super::read::{PERSIST, SETTINGS};
+use super::read::{ALLOW_PATH, PERSIST, SETTINGS};
 
 mod routing;
 
@@ -31,6 +31,10 @@ pub(crate) fn head(topology: &Topology) -> String {
             text += &found
                 .map(|(_, text)| format!("{key} = {}\n", said_of(key, text)))
                 .unwrap_or_default();
+        }
+        if table == "switch" && !topology.allow_path.is_empty() {
+            let folders = array(topology.allow_path.iter().map(|folder| quoted(folder)));
+            text += &format!("{ALLOW_PATH} = {folders}\n");
         }
     }
     for StaticEntry { mac, port } in &topology.statics {

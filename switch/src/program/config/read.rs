@@ -3,6 +3,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    io::ErrorKind,
     ops::Range,
 };
 
@@ -73,6 +75,9 @@ const LISTS: &[&str] = &["cpus"];
 
 /// The key of `[switch]` that is a switch itself.
 pub(super) const PERSIST: &str = "persist";
+
+/// The key of `[switch]` for folders, of which the command line may say more.
+pub(super) const ALLOW_PATH: &str = "allow-path";
 
 /// The array of `[fdb]`, and the keys of each table in it.
 const STATIC: &str = "static";
@@ -161,13 +166,30 @@ impl Reading {
                 }
                 continue;
             }
+            if (table, name) == ("switch", ALLOW_PATH) {
+                let folders = texts_of(value, true, name, &mut self.faults).unwrap_or_default();
+                for (folder, place) in folders {
+                    // Whoever may not look there cannot tell.
+                    let is_none = match fs::metadata(&folder) {
+                        Ok(found) => !found.is_dir(),
+                        Err(error) => error.kind() == ErrorKind::NotFound,
+                    };
+                    if is_none {
+                        let sentence = format!("`{}` is no folder", folder.escape_debug());
+                        self.fault(place, sentence);
+                    }
+                    self.words.allow_path.push(folder);
+                }
+                continue;
+            }
             if (table, name) == ("fdb", STATIC) {
                 self.statics(value);
                 continue;
             }
             let here = || SETTINGS.iter().filter(|(of, ..)| *of == table);
             let Some((_, _, option, slot)) = here().find(|(_, key, ..)| *key == name) else {
-                let others = [("switch", PERSIST), ("fdb", STATIC)].into_iter();
+                let others =
+                    [("switch", PERSIST), ("switch", ALLOW_PATH), ("fdb", STATIC)].into_iter();
                 let others = || others.clone().filter(|(of, _)| *of == table).map(|(_, key)| key);
                 let known = || here().map(|(_, key, ..)| *key).chain(others());
                 let sentence = match nearest(name, known()) {

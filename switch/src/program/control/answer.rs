@@ -38,6 +38,8 @@ use crate::program::run::router::Router;
 /// What the control loop lends for an answer.
 pub(crate) struct Steered<'a> {
     pub(crate) name: &'a str,
+    /// Folders that its command line says.
+    pub(crate) allow_path: &'a [String],
     /// What it was told to be.
     pub(crate) topology: &'a mut Topology,
     pub(crate) router: &'a mut Router,

@@ -37,7 +37,7 @@ impl Doors {
         privileges::raise_descriptor_bound();
         // The first, so that it has none of the others.
         let keep = privileges::keep_for_opener;
-        let opener = Opener::start(keep, &topology.ports, &options.allow_path)
+        let opener = Opener::start(keep, &topology.ports, &topology.allow_path)
             .map_err(|error| vec![failed(error)])?;
         let control = options.control.as_ref().map(control::ControlConfig::listen).transpose();
         let metrics = topology.metrics.as_ref().map(metrics::Listening::at).transpose();

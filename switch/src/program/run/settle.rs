@@ -76,7 +76,7 @@ fn settle_beside(options: &Options, faults: &mut Faults) -> Option<OwnedFd> {
     if options.quiet && options.verbose {
         faults.push("--quiet and --verbose: there is no being both");
     }
-    for folder in options.allow_path.iter().filter(|folder| !Path::new(folder).is_dir()) {
+    for folder in options.words.allow_path.iter().filter(|folder| !Path::new(folder).is_dir()) {
         faults.push(format!("--allow-path: `{}` is no folder", folder.escape_debug()));
     }
     let ready = options.ready_fd.as_deref().map(descriptor).transpose();

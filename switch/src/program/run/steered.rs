@@ -39,6 +39,7 @@ impl Running<'_> {
         let config = self.options.control.as_ref();
         let mut steered = Steered {
             name: config.map_or(NAME_DEFAULT, |config| &config.name),
+            allow_path: &self.options.words.allow_path,
             topology: &mut self.topology,
             router: &mut self.router,
             plugs: &mut self.plugs,

@@ -67,6 +67,7 @@ impl Line {
             from = page.next.filter(|next| *next > first);
             whole.toml += &page.toml;
             whole.workers = page.workers;
+            whole.allow_path = page.allow_path;
         }
         Ok(whole)
     }

@@ -18,6 +18,9 @@ pub(crate) struct ConfigPage {
     pub(crate) toml: String,
     /// The workers that there are, whatever the file leaves to the machine.
     pub(crate) workers: usize,
+    /// What the command line says beside the file, in which it need not be said again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allow_path: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<usize>,
 }
@@ -32,7 +35,8 @@ impl Steered<'_> {
     /// The file from the port with this number on; from 0 on, what stands before them too.
     pub(super) fn config(&self, from: usize) -> ConfigPage {
         let workers = self.topology.switch.workers;
-        let mut page = ConfigPage { toml: String::new(), workers, next: None };
+        let allow_path = self.allow_path.to_vec();
+        let mut page = ConfigPage { toml: String::new(), workers, allow_path, next: None };
         if from == 0 {
             page.toml = self.head();
         }
