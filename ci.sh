@@ -15,7 +15,7 @@ if [ -z "${USWITCH_FRAMES:-}" ] && [ -d "$frames" ]; then
 fi
 
 # Programs that the tests use beside what Cargo builds, and their Debian packages.
-packages=(bird2 busybox-static ethtool iperf3 iproute2 iputils-tracepath ndisc6
+packages=(binutils bird2 busybox-static ethtool iperf3 iproute2 iputils-tracepath ndisc6
     openvswitch-switch passt procps prometheus qemu-system-x86 radvdump socat strace systemd
     tcpdump tmux traceroute tshark util-linux valgrind vde2)
 

@@ -77,6 +77,13 @@ pub fn kernel() -> PathBuf {
     folder().join("vmlinuz")
 }
 
+/// The octets of a module of that kernel.
+pub fn module(name: &str) -> Vec<u8> {
+    let path = folder().join(format!("{name}.ko"));
+    let again = "of an older tests/vm/kernel.sh? Remove the folder and run it again";
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error} ({again})", path.display()))
+}
+
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/guest")
 }
@@ -85,15 +92,15 @@ fn folder() -> PathBuf {
 /// nothing is left behind.
 pub fn initramfs() -> String {
     static FILE: OnceLock<File> = OnceLock::new();
-    let file = FILE.get_or_init(|| {
-        let mut file = tempfile::tempfile().expect("a file for the initramfs");
-        file.write_all(&build()).expect("the initramfs is written");
-        file
-    });
+    path(FILE.get_or_init(|| build().file()))
+}
+
+/// The path of a file without a name, as long as that is open.
+pub fn path(file: &File) -> String {
     format!("/proc/{}/fd/{}", process::id(), file.as_raw_fd())
 }
 
-fn build() -> Vec<u8> {
+fn build() -> Archive {
     let mut archive = Archive::default();
     for folder in ["bin", "dev", "proc", "sys", "tmp"] {
         archive.add(folder, FOLDER, &[]);
@@ -101,26 +108,34 @@ fn build() -> Vec<u8> {
     archive.add("bin/busybox", PROGRAM, &fs::read("/bin/busybox").expect("busybox-static"));
     archive.add("modules", PROGRAM, MODULES.join("\n").as_bytes());
     for module in MODULES {
-        let name = format!("{module}.ko");
-        let octets = fs::read(folder().join(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
-        archive.add(&name, PROGRAM, &octets);
+        archive.add(&format!("{module}.ko"), PROGRAM, &self::module(module));
     }
     let init = format!("{INIT}echo {READY}\n{LOOP}\npoweroff -f\n");
     archive.add("init", PROGRAM, init.as_bytes());
-    archive.add("TRAILER!!!", 0, &[]);
-    archive.0
+    archive
 }
 
 /// A cpio archive of the kind "newc" (Documentation/driver-api/early-userspace/buffer-format.rst).
 #[derive(Default)]
-struct Archive(Vec<u8>);
+pub struct Archive(Vec<u8>);
 
-/// Modes, as in stat(2): a folder, and a file that may be run.
-const FOLDER: u32 = 0o040_755;
-const PROGRAM: u32 = 0o100_755;
+/// Modes, as in stat(2): a folder, a file that may be run, one that may not, a link.
+pub const FOLDER: u32 = 0o040_755;
+pub const PROGRAM: u32 = 0o100_755;
+pub const TEXT: u32 = 0o100_644;
+pub const LINK: u32 = 0o120_777;
 
 impl Archive {
-    fn add(&mut self, path: &str, mode: u32, octets: &[u8]) {
+    /// A file without a name that has it.
+    pub fn file(mut self) -> File {
+        self.add("TRAILER!!!", 0, &[]);
+        let mut file = tempfile::tempfile().expect("a file for the initramfs");
+        file.write_all(&self.0).expect("the initramfs is written");
+        file
+    }
+
+    /// Adds one, behind the folder in which it is. The octets of a link are where it leads.
+    pub fn add(&mut self, path: &str, mode: u32, octets: &[u8]) {
         let (links, inode, size, path_size) = (1, 0, octets.len(), path.len() + 1);
         let zero = 0;
         // Inode, mode, uid, gid, links, mtime, size, two device numbers of two parts each, the

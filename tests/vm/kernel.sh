@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # A kernel for the guests of `cargo test -p uswitch-tests --test vm`: Debian's for machines in
-# clouds, with the few modules that a guest needs to have a network card. Nothing is installed:
-# the package is fetched and the files are taken out of it, into target/guest.
+# clouds, with the few modules that a guest needs to have a network card, and those of the devices
+# that a switch in a guest makes. Nothing is installed: the package is fetched and the files are
+# taken out of it, into target/guest.
 #
 #   tests/vm/kernel.sh [FOLDER]
 set -euo pipefail
 folder=${1:-$(dirname "$0")/../../target/guest}
 
-if [ -e "$folder/vmlinuz" ]; then
+if [ -e "$folder/vmlinuz" ] && [ -e "$folder/dummy.ko" ]; then
     echo "the guests' kernel is there: $(cat "$folder/package")"
     exit
 fi
@@ -29,7 +30,9 @@ fi
 (cd "$fetched" && apt-get download -q -o APT::Sandbox::User=root "$package" >/dev/null)
 dpkg --fsys-tarfile "$fetched"/*.deb | tar --extract --directory "$fetched" --wildcards \
     './boot/vmlinuz-*' '*/drivers/virtio/*' '*/drivers/net/virtio_net.ko*' \
-    '*/drivers/net/net_failover.ko*' '*/net/core/failover.ko*'
+    '*/drivers/net/net_failover.ko*' '*/net/core/failover.ko*' \
+    '*/drivers/net/tun.ko*' '*/drivers/net/tap.ko*' '*/drivers/net/macvlan.ko*' \
+    '*/drivers/net/macvtap.ko*' '*/drivers/net/veth.ko*' '*/drivers/net/dummy.ko*'
 
 mkdir -p "$folder"
 find "$fetched/lib" -name '*.ko.xz' -exec unxz {} +

@@ -8,5 +8,6 @@ mod lab;
 mod mixed;
 mod sockets;
 mod station;
+mod systemd;
 mod taps;
 mod vhost;

@@ -85,12 +85,17 @@ impl Station {
         Station::qemu(shell, number, "tap,fd=3", "")
     }
 
+    /// Starts a guest without a card, with this initial file system and so much memory.
+    pub fn alone(initrd: &str, memory: &str, parameters: &str) -> Station {
+        let mut qemu = Command::new("setpriv");
+        qemu.args(["--pdeathsig", "KILL", QEMU]);
+        boot(&mut qemu, initrd, memory, parameters);
+        Station::start("the guest".to_owned(), 1, qemu, None)
+    }
+
     fn qemu(mut qemu: Command, number: u8, netdev: &str, card: &str) -> Station {
-        // Nothing but a processor, a serial port and a card; `romfile=`: it boots from no network.
-        qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
-        qemu.args(["-accel", "tcg", "-cpu", "max", "-machine", "q35", "-m", MEMORY]);
-        qemu.args(["-serial", "stdio", "-initrd", &initramfs()]).arg("-kernel").arg(kernel());
-        qemu.args(["-append", &format!("{KERNEL_PARAMETERS} address={}/24", v4(number))]);
+        boot(&mut qemu, &initramfs(), MEMORY, &format!("address={}/24", v4(number)));
+        // `romfile=`: it boots from no network.
         qemu.args(["-netdev", &format!("{netdev},id=cable")]);
         let card = format!("virtio-net-pci,netdev=cable,romfile=,mac={}{card}", mac(number));
         qemu.args(["-device", &card]);
@@ -117,10 +122,15 @@ impl Station {
         Station { name, number, running, input, lines, started, console, _home: home }
     }
 
-    /// Waits until it can be told what to do. Then it serves its file to those that
-    /// [fetch](Station::order_fetch) it, and takes in what is sent to TCP port 7.
-    pub fn booted(&mut self) {
+    /// Waits until it can be told what to do.
+    pub fn ready(&mut self) {
         self.until(|line| line == READY);
+    }
+
+    /// The same. Then it serves its file to those that [fetch](Station::order_fetch) it, and takes
+    /// in what is sent to TCP port 7.
+    pub fn booted(&mut self) {
+        self.ready();
         self.run(&format!("mkdir www && head -c {FILE_OCTETS} /dev/urandom >www/file"));
         self.run("httpd -h www");
         self.run("nc -ll -p 7 -e dd of=/dev/null 2>/dev/null &");
@@ -229,6 +239,14 @@ impl Station {
     fn fail(&self, what: &str) -> ! {
         panic!("{}: {what}. All that it said:\n{}", self.name, self.console);
     }
+}
+
+/// Has QEMU be a machine with nothing but a processor and a serial port.
+fn boot(qemu: &mut Command, initrd: &str, memory: &str, parameters: &str) {
+    qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
+    qemu.args(["-accel", "tcg", "-cpu", "max", "-machine", "q35", "-m", memory]);
+    qemu.args(["-serial", "stdio", "-initrd", initrd]).arg("-kernel").arg(kernel());
+    qemu.args(["-append", &format!("{KERNEL_PARAMETERS} {parameters}")]);
 }
 
 /// Behind it stands the exit code of a command, see [`LOOP`].
