@@ -2,12 +2,13 @@
 //! filtered, copied and held apart. Rates are not judged.
 
 use std::{
-    process::{Command, Output},
+    io::{BufRead, BufReader},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use uswitch_tests::{privileged, program, tester};
+use uswitch_tests::{privileged, program, running::Running, tester};
 
 use super::{lines, on_device, said};
 
@@ -171,4 +172,25 @@ fn a_pattern_is_not_asked_for_twice() {
     let output = Command::new(tester()).args(words.split(' ')).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("say --test instead"), "{}", said(&output));
+}
+
+#[test]
+fn half_of_a_search_is_no_figure() {
+    if !privileged() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("told");
+    // It takes a minute and more to speak.
+    let words = "rfc2889 --test caching,errored --addresses 10000 --learning-rate 100";
+    let mut command = on_device(words, "hub", &file);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running(command.spawn().unwrap());
+    let mut out = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    let first = out.next().expect("what was run is told first").unwrap();
+    assert!(first.contains(r#""kind":"run""#), "{first}");
+    running.signal("-INT");
+    let rest: Vec<String> = out.map(Result::unwrap).collect();
+    assert_eq!(running.0.wait().unwrap().code(), Some(130));
+    assert!(rest.is_empty(), "{rest:?}");
 }

@@ -66,6 +66,8 @@ impl<'a> Alone<'a> {
                 match step(self, kind, *size) {
                     Ok(rows) => rows.into_iter().for_each(|row| table.row(row)),
                     Err(StartError::Failed(error)) if report::is_own(&error) => return Err(error),
+                    // What was not waited for is no fault.
+                    Err(_) if self.stop.is_given() => {}
                     Err(error @ StartError::Missing(_)) => {
                         complain(&format!("{kind} does not take part: {error}"));
                     }
@@ -233,6 +235,9 @@ impl<'a> Alone<'a> {
         let mut start = || Device::start(kind, &start_terms);
         let mut show = |learned: &addresses::Learned| tries.push(try_line(learned));
         let found = addresses::capacity(&mut start, &terms, self.stop, &mut show)?;
+        if self.stop.is_given() {
+            return Err(stopped());
+        }
         self.report.line(&json!({
             "kind": "address_caching_capacity",
             "device": kind.name(),
@@ -242,9 +247,7 @@ impl<'a> Alone<'a> {
             "silent": found.silent,
             "tries": tries,
         }))?;
-        if !self.stop.is_given() {
-            self.capacities.push((kind, found));
-        }
+        self.capacities.push((kind, found));
         Ok(found)
     }
 
@@ -307,6 +310,9 @@ impl<'a> Alone<'a> {
             let Some(found) = errored::filtering(&mut device, error, &terms, self.stop)? else {
                 return Err(silent(patience));
             };
+            if self.stop.is_given() {
+                break;
+            }
             self.report.line(&json!({
                 "kind": "errored_frames",
                 "device": kind.name(),
@@ -349,6 +355,11 @@ fn address_row(kind: Kind, found: &Found, nothing: &str) -> Vec<String> {
 
 fn silent(patience: Duration) -> StartError {
     fault(&format!("no frame came through in {} s", patience.as_secs_f64()))
+}
+
+/// Half of a search is no figure.
+fn stopped() -> StartError {
+    fault("it was stopped")
 }
 
 fn fault(sentence: &str) -> StartError {
