@@ -1,9 +1,10 @@
 //! A process of a device's, which ends with the tester, however that ends.
 //!
-//! Beside each stands a shell that waits for the end of its standard input, whose other end the
-//! tester holds: when the tester ends, even by SIGKILL, the shell kills the device and whatever
-//! that has started. (The signal of prctl(2), PR_SET_PDEATHSIG, comes when the thread ends that
-//! started the process, and those that start one in another namespace end at once.)
+//! Before each a shell is started that waits for the end of its standard input, whose other end the
+//! tester holds: when the tester ends, even by SIGKILL, the shell kills its group, into which the
+//! process is born, with whatever that has started. (The signal of prctl(2), PR_SET_PDEATHSIG,
+//! comes when the thread ends that started the process, and those that start one in another
+//! namespace end at once.)
 
 use std::{
     io,
@@ -23,17 +24,16 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts one in a group of its own: out of reach of the terminal's Ctrl-C, which is for the
-    /// tester.
+    /// Starts one in a group that is not the tester's: out of reach of the terminal's Ctrl-C, which
+    /// is for the tester.
     pub(super) fn spawn(command: &mut Command) -> io::Result<Process> {
-        let mut child = command.process_group(0).spawn()?;
         let mut guard = Command::new("sh");
-        guard.args(["-c", GUARD, "sh", &child.id().to_string()]).process_group(0);
-        guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        match guard.spawn() {
-            Ok(guard) => Ok(Process { child, guard }),
+        guard.args(["-c", GUARD]).process_group(0).stdin(Stdio::piped());
+        let mut guard = guard.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        match command.process_group(guard.id() as i32).spawn() {
+            Ok(child) => Ok(Process { child, guard }),
             Err(error) => {
-                end(&mut child);
+                end(&mut guard);
                 Err(error)
             }
         }
@@ -57,20 +57,18 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // In this order: the guard kills by number, which is somebody else's once it is free.
+        // The group bears the guard's number, which is nobody else's until it is waited for.
         end(&mut self.guard);
-        end(&mut self.child);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-/// Ends a process with its group.
-fn end(child: &mut Child) {
-    // A number that was waited for is not ours any more.
-    if matches!(child.try_wait(), Ok(None)) {
-        let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
-        let _ = child.wait();
-    }
+/// Ends a guard with its group.
+fn end(guard: &mut Child) {
+    let _ = killpg(Pid::from_raw(guard.id() as i32), Signal::SIGKILL);
+    let _ = guard.wait();
 }
 
-/// What a guard does with the number of a process.
-const GUARD: &str = "read -r _; kill -KILL -- -\"$1\"";
+/// What a guard does.
+const GUARD: &str = "read -r _; kill -KILL 0";
