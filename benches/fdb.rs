@@ -59,7 +59,8 @@ fn station(number: u64) -> Mac {
 
 /// Seeded multiply-mix, as good as hashes of this price get.
 fn hash(key: u64) -> u64 {
-    let product = u128::from(key ^ 0x243f_6a88_85a3_08d3) * 0x1319_8a2e_0370_7344_a409_3822_299f;
+    let product =
+        u128::from(key ^ 0x243f_6a88_85a3_08d3).wrapping_mul(0x1319_8a2e_0370_7344_a409_3822_299f);
     (product >> 64) as u64 ^ product as u64
 }
 
