@@ -79,13 +79,13 @@ mutants() {
     tests/mutants/run.sh --quick 10
 }
 
-# Every benchmark for a moment, so that it cannot rot. Their figures say nothing here, so they run
+# Every benchmark once, so that it cannot rot. Their figures say nothing here, so they run
 # as the tests were built; but those of `instructions` are counted, and must stand.
 bench() {
     local names
     mapfile -t names < <(sed -n '/^\[\[bench/,/^$/s/^name = "\(.*\)"$/--bench=\1/p' \
         benches/Cargo.toml | grep -vx -e --bench=instructions)
-    cargo bench --workspace --profile dev --quiet "${names[@]}" -- --quick
+    cargo bench --workspace --profile dev --quiet "${names[@]}" -- --test
     cargo bench -p uswitch-benches --bench instructions --quiet
     built --bin uswitch --bin uswitch-bench
     "${CARGO_TARGET_DIR:-target}/debug/uswitch-bench" throughput --device uswitch,bridge \
