@@ -1,11 +1,15 @@
 //! Loads by the hosts' own TCP go through every kind of device, those that take no offloads too.
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
 
 use uswitch_tests::{privileged, program, tester};
 
 use super::{lines, said};
 
+const PATIENCE: Duration = Duration::from_secs(120);
 const TINY: &str = "--rounds 1 --trial 0.05 --json";
 
 fn run(words: &str) -> Output {
@@ -90,4 +94,38 @@ fn testpmd_on_packet_sockets_is_a_device() {
     let trial = lines(&output, "trial").pop().expect("a trial is told");
     assert!(trial["received"].as_u64() > Some(0), "{trial}");
     assert_eq!(trial["damaged"], 0, "{trial}");
+}
+
+#[test]
+fn trains_pass_whole_where_offloads_are_and_not_where_they_are_not() {
+    if !privileged() {
+        return;
+    }
+    for (device, whole) in [("uswitch", true), ("bridge", true), ("vde", false)] {
+        let patience = if whole { 60 } else { 2 };
+        let words = format!(
+            "trial --device {device} --train --size 65000 --rate 200 --frames 50 \
+             --patience {patience} --json"
+        );
+        let begin = Instant::now();
+        loop {
+            let mut command = Command::new(tester());
+            command.args(words.split(' ')).arg("--uswitch").arg(program());
+            let output = command.output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+            let trial = lines(&output, "trial").pop().expect("a trial is told");
+            assert_eq!(trial["fault"].is_string(), !whole, "{trial}");
+            // The kernel may lose some on a busy machine.
+            if !whole || trial["received"] == 50 {
+                break;
+            }
+            assert_eq!(trial["damaged"], 0, "{trial}");
+            assert!(begin.elapsed() < PATIENCE, "all come: {trial}");
+        }
+    }
+    let mut command = Command::new(tester());
+    let words = "trial --device bridge --train --size 1514";
+    let output = command.args(words.split(' ')).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("--size 65000"), "{}", said(&output));
 }

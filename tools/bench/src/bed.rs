@@ -54,7 +54,9 @@ impl<'a> Bed<'a> {
             assert!(usize::from(plan.from.max(plan.to)) < device.ports.len(), "ports are there");
         }
         let size = plans.iter().map(|plan| plan.size.most()).max().expect("there is a stream");
-        let config = OutletConfig { bypass_qdisc: true, vnet_header: false };
+        let vnet_header = plans.iter().any(|plan| plan.train);
+        assert!(plans.iter().all(|plan| plan.train == vnet_header), "all are trains or none");
+        let config = OutletConfig { bypass_qdisc: true, vnet_header };
         let ends = || device.ports.iter().map(|port| (&port.namespace, port.link.as_str()));
         let open = |(namespace, link)| FrameOutlet::open(namespace, link, config);
         let outlets = ends().map(open).collect::<io::Result<_>>()?;

@@ -18,10 +18,14 @@
 //!   addresses and the type are compared instead: a router changes some of what is in front.
 
 mod packet;
+mod train;
 
 use std::{fmt, ops::Range, str::FromStr};
 
-pub use self::packet::{ROUTER_PORTS_MAX, ROUTES_MAX, Version};
+pub use self::{
+    packet::{ROUTER_PORTS_MAX, ROUTES_MAX, Version},
+    train::{TRAIN_MIN, VNET_LEN},
+};
 
 /// Octets of a signature.
 pub const SIGNATURE_LEN: usize = 18;
@@ -147,6 +151,8 @@ pub struct FramePlan {
     pub vlan: Option<u16>,
     /// They are packets, which a router takes from one host to networks behind another.
     pub packets: Option<Version>,
+    /// They are trains of segments, which whoever must may cut.
+    pub train: bool,
 }
 
 /// Between which stations the frames of a stream go, flow by flow.
@@ -181,7 +187,17 @@ impl FramePlan {
         let range = RUNT_MIN..=SIZE_MAX;
         assert!(size.pattern().iter().all(|size| range.contains(size)), "frames of {range:?}");
         let pairing = Pairing::EachToEach;
-        FramePlan { stream, from, to, size, flows: 1, pairing, vlan: None, packets: None }
+        FramePlan {
+            stream,
+            from,
+            to,
+            size,
+            flows: 1,
+            pairing,
+            vlan: None,
+            packets: None,
+            train: false,
+        }
     }
 
     /// The same as packets to so many networks.
@@ -252,9 +268,13 @@ impl FramePlan {
             (_, Pairing::ToGroup(group)) => (station(self.from, flow), group),
         };
         let (mut head, len) = self.head_between(from, to);
-        let Some(version) = self.packets else { return (head, len) };
         let sizes = self.size.pattern();
         let octets = sizes[(sequence % sizes.len() as u64) as usize] - HEADER_LEN;
+        if self.train {
+            train::write(&mut head[len..], self, octets);
+            return (head, len + train::HEADER_LEN);
+        }
+        let Some(version) = self.packets else { return (head, len) };
         let network = packet::drawn(sequence, self.flows);
         version.write(&mut head[len..], self, network, octets, routers);
         (head, len + version.header_len())
@@ -265,6 +285,11 @@ impl FramePlan {
     pub fn learning_head(&self, flow: usize) -> Head {
         match self.packets {
             Some(_) => self.head(flow as u64),
+            None if self.train => {
+                let (mut head, len) = self.head(flow as u64);
+                head[..6].fill(0xff);
+                (head, len)
+            }
             None => self.head_between(FramePlan::address(self.from, flow), [0xff; 6]),
         }
     }
@@ -280,7 +305,8 @@ impl FramePlan {
                 HEADER_LEN + 4
             }
         };
-        let ether_type = self.packets.map_or(EXPERIMENT, Version::ether_type);
+        let version = self.packets.or(self.train.then_some(Version::V4));
+        let ether_type = version.map_or(EXPERIMENT, Version::ether_type);
         head[len - 2..len].copy_from_slice(&ether_type);
         (head, len)
     }
@@ -288,9 +314,15 @@ impl FramePlan {
     /// What stands behind the signatures of frames that follow each other, from the first on and
     /// over again.
     pub fn fillers(&self) -> Vec<Filler> {
-        let header = HEADER_LEN + self.packets.map_or(0, Version::header_len);
+        let train = if self.train { train::HEADER_LEN } else { 0 };
+        let header = HEADER_LEN + train + self.packets.map_or(0, Version::header_len);
         let filler = |size: &usize| Filler::new(size - header - SIGNATURE_LEN);
         self.size.pattern().iter().map(filler).collect()
+    }
+
+    /// What is told in front of each frame to a socket that is to be told ([`VNET_LEN`] octets).
+    pub fn vnet_header(&self) -> Option<[u8; VNET_LEN]> {
+        self.train.then(train::vnet_header)
     }
 
     /// Whether a frame, from which the kernel has taken the tag, begins as that of this number is
@@ -358,6 +390,7 @@ pub fn look(frame: &[u8]) -> Found {
     let own_address = |at: usize| frame.get(at..at + 2) == Some(&[0x02, 0xb5]);
     let at = match packet::look(frame) {
         Some(Some(at)) => at,
+        Some(None) if train::look(frame).is_some() => train::SIGNATURE_AT,
         Some(None) => return Found::Foreign,
         None if frame.get(12..14) == Some(&EXPERIMENT) => HEADER_LEN,
         None if own_address(0) && own_address(6) => HEADER_LEN,

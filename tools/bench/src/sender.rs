@@ -11,7 +11,7 @@ use netlab::{FrameOutlet, OUTLET_FRAMES_MAX, Sending};
 
 use crate::{
     pace::{Clock, Pace},
-    plan::{Filler, FramePlan, Head, Purpose, SIGNATURE_LEN, Signature},
+    plan::{Filler, FramePlan, Head, Purpose, SIGNATURE_LEN, Signature, VNET_LEN},
     stop::Stop,
     tally::latencies,
 };
@@ -44,6 +44,7 @@ pub struct Sender<'a> {
 
 struct Stream<'a> {
     plan: &'a FramePlan,
+    vnet_header: Option<[u8; VNET_LEN]>,
     /// In turn.
     fillers: Vec<Filler>,
     /// The index of its outlet.
@@ -71,7 +72,8 @@ impl<'a> Sender<'a> {
                 outlets.push(outlet.sending());
                 of.len() - 1
             });
-            found.push(Stream { plan, fillers: plan.fillers(), outlet: index });
+            let (fillers, vnet_header) = (plan.fillers(), plan.vnet_header());
+            found.push(Stream { plan, vnet_header, fillers, outlet: index });
         }
         Sender { streams: found, outlets }
     }
@@ -177,12 +179,14 @@ impl<'a> Sender<'a> {
         offered: &mut [u64],
     ) -> io::Result<u64> {
         let streams = &self.streams;
-        let empty = [IoSlice::new(&[]); 3];
+        let empty = [IoSlice::new(&[]); 4];
         let (mut parts, mut count) = ([empty; OUTLET_FRAMES_MAX], 0);
         for Written { head: (head, len), signature, stream, sequence, .. } in batch {
             if streams[*stream].outlet == outlet {
                 let filler = streams[*stream].filler(*sequence).octets();
-                parts[count] = [&head[..*len], signature, filler].map(IoSlice::new);
+                let vnet = streams[*stream].vnet_header.as_ref();
+                let vnet = vnet.map_or(&[][..], |header| &header[..]);
+                parts[count] = [vnet, &head[..*len], signature, filler].map(IoSlice::new);
                 offered[*stream] += 1;
                 count += 1;
             }

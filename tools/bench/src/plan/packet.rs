@@ -161,7 +161,7 @@ pub(super) fn drawn(sequence: u64, networks: usize) -> usize {
 }
 
 /// RFC 1071.
-fn checksum(octets: &[u8]) -> u16 {
+pub(super) fn checksum(octets: &[u8]) -> u16 {
     let words = octets.chunks_exact(2).map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])));
     let sum: u32 = words.sum();
     let folded = (sum & 0xffff) + (sum >> 16);

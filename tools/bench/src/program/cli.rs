@@ -104,6 +104,9 @@ pub(crate) struct Streams {
     /// How many ports the device has
     #[arg(long, default_value_t = 2, value_parser = ports)]
     pub(crate) ports: usize,
+    /// Frames are trains of segments of TCP (GSO), which pass links with an MTU of 1500
+    #[arg(long, conflicts_with = "vlan")]
+    pub(crate) train: bool,
     /// Which packets routers are sent
     #[arg(long, value_enum, default_value_t = Ip::V4)]
     pub(crate) ip: Ip,
@@ -256,7 +259,7 @@ impl Start {
         let exec = self.exec.iter().flat_map(|words| words.split_whitespace());
         device::Terms {
             // The type and the addresses are no part of it; a tag is forgiven.
-            mtu: (size.most() as u32 - 14).max(1500),
+            mtu: if streams.train { 1500 } else { (size.most() as u32 - 14).max(1500) },
             uswitch: self.uswitch.clone(),
             uswitch_words: self.uswitch_words.clone(),
             exec: exec.map(str::to_owned).collect(),

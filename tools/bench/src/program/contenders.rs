@@ -7,7 +7,7 @@ use netlab::Namespace;
 use uswitch_bench::{
     bed::Bed,
     device::{Device, Kind, StartError, Terms},
-    plan::{BROADCAST, FramePlan, Pairing, Size},
+    plan::{BROADCAST, FramePlan, Pairing, Size, TRAIN_MIN},
     stop::Stop,
 };
 
@@ -65,13 +65,18 @@ pub(crate) fn start(kinds: &[Kind], terms: &Terms, must: bool) -> io::Result<Vec
 ///
 /// There is no room for packets in frames of this size, or what routers are not sent.
 pub(crate) fn plans(kind: Kind, streams: &Streams, size: Size) -> io::Result<Vec<FramePlan>> {
+    let least = size.pattern().iter().min().expect("a pattern is not empty");
+    if streams.train && (*least < TRAIN_MIN || kind.routes()) {
+        let text = format!("trains have {TRAIN_MIN} octets or more, as --size 65000; no router's");
+        return Err(io::Error::other(text));
+    }
     let plans = frames(streams, size);
     if !kind.routes() {
         return Ok(plans);
     }
-    let (version, least) = (streams.ip.version(), size.pattern().iter().min());
+    let version = streams.ip.version();
     let room = FramePlan::size_min(version);
-    if least.is_some_and(|least| *least < room) {
+    if *least < room {
         let text = format!("a packet takes a frame of {room} octets: say --size {room} or more");
         return Err(io::Error::other(text));
     }
@@ -105,8 +110,8 @@ fn frames(streams: &Streams, size: Size) -> Vec<FramePlan> {
         _ => Pairing::EachToEach,
     };
     let plan = |((from, to), stream)| {
-        let (flows, vlan) = (streams.flows, streams.vlan);
-        FramePlan { flows, pairing, vlan, ..FramePlan::new(stream, from, to, size) }
+        let (flows, vlan, train) = (streams.flows, streams.vlan, streams.train);
+        FramePlan { flows, pairing, vlan, train, ..FramePlan::new(stream, from, to, size) }
     };
     pairs.into_iter().zip(0..).map(plan).collect()
 }
@@ -130,8 +135,8 @@ mod tests {
     use super::{super::cli::Ip, *};
 
     fn pairs(ports: usize, pattern: Pattern, bidirectional: bool) -> Vec<(u8, u8)> {
-        let (ip, routes) = (Ip::V4, 1);
-        let streams = Streams { flows: 1, vlan: None, bidirectional, ports, ip, routes, pattern };
+        let (flows, vlan, train, ip, routes) = (1, None, false, Ip::V4, 1);
+        let streams = Streams { flows, vlan, bidirectional, ports, train, ip, routes, pattern };
         let plans = frames(&streams, Size::Octets(60));
         assert!(plans.iter().enumerate().all(|(index, plan)| usize::from(plan.stream) == index));
         plans.iter().map(|plan| (plan.from, plan.to)).collect()
