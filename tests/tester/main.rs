@@ -1,6 +1,7 @@
 //! The traffic tester, `uswitch-bench`: its counts against a device whose faults are known, and
 //! what it does when it is asked for nonsense, stopped, or left alone. Nothing here is timed.
 
+mod ab;
 mod bad;
 mod device;
 mod exact;

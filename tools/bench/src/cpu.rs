@@ -38,16 +38,29 @@ pub fn of_self() -> io::Result<Duration> {
 ///
 /// /proc is not there.
 pub fn of_machine() -> io::Result<Duration> {
-    let stat = fs::read_to_string("/proc/stat")?;
-    let hertz = sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100) as u64;
-    Ok(Duration::from_millis(busy_ticks(&stat) * 1000 / hertz))
+    ticks(&BUSY)
 }
 
-fn busy_ticks(stat: &str) -> u64 {
+/// The same with what other machines on the same hardware took away from this one: steal.
+fn of_machine_and_others() -> io::Result<Duration> {
+    Ok(ticks(&BUSY)? + ticks(&STOLEN)?)
+}
+
+/// Fields of proc_stat(5): user nice system idle iowait irq softirq steal; the rest is counted in
+/// these.
+const BUSY: [usize; 5] = [0, 1, 2, 5, 6];
+const STOLEN: [usize; 1] = [7];
+
+fn ticks(fields: &[usize]) -> io::Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let hertz = sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100) as u64;
+    Ok(Duration::from_millis(ticks_of(&stat, fields) * 1000 / hertz))
+}
+
+fn ticks_of(stat: &str, fields: &[usize]) -> u64 {
     let first = stat.lines().next().unwrap_or_default();
-    let fields: Vec<u64> = first.split(' ').filter_map(|field| field.parse().ok()).collect();
-    // user nice system idle iowait irq softirq steal; the rest is counted in these.
-    [0, 1, 2, 5, 6].map(|field| fields.get(field).copied().unwrap_or(0)).iter().sum()
+    let all: Vec<u64> = first.split(' ').filter_map(|field| field.parse().ok()).collect();
+    fields.iter().map(|field| all.get(*field).copied().unwrap_or(0)).sum()
 }
 
 /// Who has taken processor time since this was begun: ourselves and a device, or somebody else.
@@ -66,7 +79,7 @@ impl Watch {
     /// What the system said.
     pub fn begin(device: Duration) -> io::Result<Watch> {
         let own = of_self()? + device;
-        Ok(Watch { begin: Instant::now(), machine: of_machine()?, own })
+        Ok(Watch { begin: Instant::now(), machine: of_machine_and_others()?, own })
     }
 
     /// How many processors others have taken since, on average: 0.5 is half of one. What the
@@ -77,7 +90,7 @@ impl Watch {
     ///
     /// What the system said.
     pub fn others(&self, device: Duration) -> io::Result<f64> {
-        let machine = of_machine()?.saturating_sub(self.machine);
+        let machine = of_machine_and_others()?.saturating_sub(self.machine);
         let own = (of_self()? + device).saturating_sub(self.own);
         Ok(share(machine, own, self.begin.elapsed()))
     }
@@ -96,8 +109,9 @@ mod tests {
     #[test]
     fn idle_and_what_is_counted_twice_is_not_busy() {
         let stat = "cpu  1 20 300 4000 50000 600000 7000000 80000000 1 1\ncpu0 9 9 9 9 9 9 9\n";
-        assert_eq!(busy_ticks(stat), 1 + 20 + 300 + 600_000 + 7_000_000);
-        assert_eq!(busy_ticks(""), 0);
+        assert_eq!(ticks_of(stat, &BUSY), 1 + 20 + 300 + 600_000 + 7_000_000);
+        assert_eq!(ticks_of(stat, &STOLEN), 80_000_000);
+        assert_eq!(ticks_of("", &BUSY), 0);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Tcp(tcp::Options),
     /// Throughputs of all switches that are installed, side by side, and their ratios
     Compare(Measure),
+    /// Whether a change of the switch's source makes it faster or slower
+    Ab(super::ab::Ab),
     /// Makes a page with plots of results that were written before
     Report(Page),
 }
@@ -325,7 +327,7 @@ fn resolution(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "a resolution is 0.0001 to 0.5: 0.02 is two in a hundred".into())
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.001..=3600.0).contains(seconds));
     let seconds = seconds.ok_or_else(|| "it takes 0.001 to 3600 seconds".to_owned())?;
     Ok(Duration::from_secs_f64(seconds))

@@ -1,8 +1,10 @@
 //! What a person or a script touches: the command line, tables, JSON lines, progress, Ctrl-C.
 
+mod ab;
 mod cli;
 mod compare;
 mod contenders;
+mod quiet;
 mod report;
 mod rfc2544;
 mod rfc2889;
@@ -39,16 +41,7 @@ enum Ending {
 pub(crate) fn run() -> ExitCode {
     // Clap tells what makes no sense and ends with its exit code for that: 2.
     let cli = Cli::parse();
-    let ending = match &cli.command {
-        Command::Devices => devices(),
-        Command::Trial(options) => trial::run(options),
-        Command::Throughput(options) => throughput::run(options),
-        Command::Rfc2544(options) => rfc2544::run(options),
-        Command::Rfc2889(options) => rfc2889::run(options),
-        Command::Tcp(options) => tcp::run(options),
-        Command::Compare(options) => compare::run(options),
-        Command::Report(options) => report::page_of(options).map(|()| Ending::Done),
-    };
+    let ending = perform(&cli.command);
     let code = match ending {
         Ok(Ending::Done) => DONE,
         Ok(Ending::Stopped) => {
@@ -62,6 +55,21 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+/// Does one command.
+fn perform(command: &Command) -> io::Result<Ending> {
+    match command {
+        Command::Devices => devices(),
+        Command::Trial(options) => trial::run(options),
+        Command::Throughput(options) => throughput::run(options),
+        Command::Rfc2544(options) => rfc2544::run(options),
+        Command::Rfc2889(options) => rfc2889::run(options),
+        Command::Tcp(options) => tcp::run(options),
+        Command::Compare(options) => compare::run(options),
+        Command::Ab(options) => ab::run(options),
+        Command::Report(options) => report::page_of(options).map(|()| Ending::Done),
+    }
 }
 
 /// Lists what can be measured.

@@ -18,10 +18,11 @@ use uswitch_bench::{
 
 use super::{
     Ending, cli, compare, contenders,
+    quiet::OTHERS_MAX,
     report::Report,
     signals,
     table::{Table, micros},
-    throughput::{OTHERS_MAX, progress},
+    throughput::progress,
 };
 
 #[derive(Debug, Args)]

@@ -6,7 +6,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use uswitch_bench::{
     bed::Bed,
-    cpu::Watch,
     device::{Device, Kind},
     plan::Size,
     statistics::Sample,
@@ -17,6 +16,7 @@ use uswitch_bench::{
 
 use super::{
     Ending, cli, contenders,
+    quiet::{Disturbed, undisturbed},
     report::{self, Report},
     signals,
     table::{Table, grouped, micros},
@@ -30,21 +30,14 @@ const CALIBRATION: [Kind; 2] = [Kind::Veth, Kind::Loop];
 /// faster than that.
 const TESTER_SHARE: f64 = 0.9;
 
-/// How many processors others may take on average in a round that counts.
-pub(crate) const OTHERS_MAX: f64 = 0.3;
-
-/// How often a round that others disturbed is done again.
-const AGAIN_MAX: u32 = 1;
-
 /// What was found of one device so far.
 pub(crate) struct Found {
     pub(crate) kind: Kind,
     pub(crate) rounds: Vec<Throughput>,
     /// Why it is out.
     pub(crate) fault: Option<String>,
-    /// Rounds that other load disturbed: those that were done again, and those that were kept
-    /// because there was no end of it.
-    pub(crate) disturbed: (u32, u32),
+    /// Rounds that other load disturbed.
+    pub(crate) disturbed: Disturbed,
     /// It has processes, whose time can be told.
     has_processes: bool,
 }
@@ -100,7 +93,13 @@ pub(crate) fn open<'a>(
         let mut bed = Bed::open(device, plans)?;
         let fault = contenders::teach(&mut bed, options.start.patience, stop);
         bed.device().pause();
-        found.push(Found { kind, rounds: Vec::new(), fault, disturbed: (0, 0), has_processes });
+        found.push(Found {
+            kind,
+            rounds: Vec::new(),
+            fault,
+            disturbed: Disturbed::default(),
+            has_processes,
+        });
         beds.push(bed);
     }
     Ok((beds, found))
@@ -150,21 +149,8 @@ fn one(
             written = report.line(&line);
         }
     };
-    let mut again = AGAIN_MAX;
-    let outcome = loop {
-        let watch = Watch::begin(bed.device().cpu())?;
-        let outcome = terms.search(bed, near, stop, &mut show);
-        let disturbed = watch.others(bed.device().cpu())? > OTHERS_MAX;
-        if !disturbed || stop.is_given() || outcome.is_err() {
-            break outcome;
-        }
-        if again == 0 {
-            found.disturbed.1 += 1;
-            break outcome;
-        }
-        found.disturbed.0 += 1;
-        again -= 1;
-    };
+    let search = |bed: &mut Bed<'_>| terms.search(bed, near, stop, &mut show);
+    let outcome = undisturbed(bed, &mut found.disturbed, stop, search);
     written?;
     match outcome {
         Ok(throughput) if throughput.stopped => {}
@@ -220,8 +206,8 @@ pub(crate) fn tell(
             "cpu_per_frame": cpu,
             "tester_limit": at_limit,
             "fault": one.fault,
-            "rounds_done_again": one.disturbed.0,
-            "rounds_disturbed": one.disturbed.1,
+            "rounds_done_again": one.disturbed.again,
+            "rounds_disturbed": one.disturbed.kept,
         }))?;
         let quantile = |q| {
             last.map_or_else(|| "-".into(), |trial| micros(trial.latency().value_at_quantile(q)))
@@ -257,8 +243,6 @@ fn note(found: &Found, at_limit: bool) -> String {
         None if at_limit => notes.push("the tester's limit: it may be faster".into()),
         None => {}
     }
-    if found.disturbed.1 > 0 {
-        notes.push(format!("{} rounds with other load", found.disturbed.1));
-    }
+    notes.extend(found.disturbed.note());
     notes.join("; ")
 }
