@@ -8,6 +8,7 @@ mod exact;
 mod learning;
 mod loads;
 mod routers;
+mod scale;
 mod whole;
 mod word;
 

@@ -15,7 +15,7 @@
 //!    [`rfc2544`]: what else that RFC asks for. [`rfc2889`]: what a switch learns, what it lets
 //!    pass, and what one port does to another. [`tcp`]: loads by the hosts' own TCP.
 //! 6. [`statistics`]: what many rounds say together; [`change`]: whether two devices differ;
-//!    [`cpu`]: what they cost.
+//!    [`cpu`] and [`memory`]: what they cost.
 //! 7. [`page`] and [`plot`]: what a person looks at afterwards.
 //!
 //! Namespaces and links are made by `netlab`, and nothing here touches any other.
@@ -24,6 +24,7 @@ pub mod bed;
 pub mod change;
 pub mod cpu;
 pub mod device;
+pub mod memory;
 pub mod pace;
 pub mod page;
 pub mod plan;

@@ -1,6 +1,8 @@
 //! A page for a browser: plots and tables of one run, in one file that needs no other, light or
 //! dark as its reader likes it. It is made of the lines that the program writes for machines.
 
+mod scale;
+
 use serde_json::Value;
 
 use crate::{
@@ -16,6 +18,9 @@ pub fn page(lines: &[Value]) -> String {
     body.push_str(&ratios(lines));
     body.push_str(&latency(lines));
     body.push_str(&loss(lines));
+    body.push_str(&scale::scale(lines));
+    body.push_str(&scale::load(lines));
+    body.push_str(&scale::soak(lines));
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\

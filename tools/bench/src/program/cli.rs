@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Compare(Measure),
     /// Whether a change of the switch's source makes it faster or slower
     Ab(super::ab::Ab),
+    /// How throughput and memory grow with ports, addresses, workers and more; overload
+    Scale(super::scale::Scale),
     /// Makes a page with plots of results that were written before
     Report(Page),
 }

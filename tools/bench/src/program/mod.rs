@@ -8,6 +8,7 @@ mod quiet;
 mod report;
 mod rfc2544;
 mod rfc2889;
+mod scale;
 mod signals;
 mod table;
 mod tcp;
@@ -68,6 +69,7 @@ fn perform(command: &Command) -> io::Result<Ending> {
         Command::Tcp(options) => tcp::run(options),
         Command::Compare(options) => compare::run(options),
         Command::Ab(options) => ab::run(options),
+        Command::Scale(options) => scale::run(options),
         Command::Report(options) => report::page_of(options).map(|()| Ending::Done),
     }
 }
