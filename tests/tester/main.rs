@@ -9,6 +9,7 @@ mod learning;
 mod loads;
 mod routers;
 mod scale;
+mod soak;
 mod whole;
 mod word;
 

@@ -15,7 +15,7 @@
 //!    [`rfc2544`]: what else that RFC asks for. [`rfc2889`]: what a switch learns, what it lets
 //!    pass, and what one port does to another. [`tcp`]: loads by the hosts' own TCP.
 //! 6. [`statistics`]: what many rounds say together; [`change`]: whether two devices differ;
-//!    [`cpu`] and [`memory`]: what they cost.
+//!    [`trend`]: whether something grows; [`cpu`] and [`memory`]: what they cost.
 //! 7. [`page`] and [`plot`]: what a person looks at afterwards.
 //!
 //! Namespaces and links are made by `netlab`, and nothing here touches any other.
@@ -39,4 +39,5 @@ pub mod stop;
 pub mod tally;
 pub mod tcp;
 pub mod throughput;
+pub mod trend;
 pub mod trial;

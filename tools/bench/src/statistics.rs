@@ -36,7 +36,7 @@ impl Sample {
     /// confidence of 95 in 100: the bootstrap by percentiles (Efron, "Bootstrap methods: another
     /// look at the jackknife", 1979). It always draws the same, so that a figure can be checked.
     pub fn interval(&self) -> (f64, f64) {
-        let (count, mut random) = (self.values.len(), Random(SEED));
+        let (count, mut random) = (self.values.len(), Random::new());
         let mut draw = || {
             let again = (0..count).map(|_| self.values[random.below(count)]).collect();
             Sample::new(again).expect("there is a value").median()
@@ -49,10 +49,15 @@ impl Sample {
 }
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, count: usize) -> usize {
+    /// Draws that are the same each time.
+    pub(crate) fn new() -> Random {
+        Random(SEED)
+    }
+
+    pub(crate) fn below(&mut self, count: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Ab(super::ab::Ab),
     /// How throughput and memory grow with ports, addresses, workers and more; overload
     Scale(super::scale::Scale),
+    /// Half of what a device can bear, for long: no loss, and no growth of its memory
+    Soak(super::soak::Soak),
     /// Makes a page with plots of results that were written before
     Report(Page),
 }

@@ -10,6 +10,7 @@ mod rfc2544;
 mod rfc2889;
 mod scale;
 mod signals;
+mod soak;
 mod table;
 mod tcp;
 mod throughput;
@@ -70,6 +71,7 @@ fn perform(command: &Command) -> io::Result<Ending> {
         Command::Compare(options) => compare::run(options),
         Command::Ab(options) => ab::run(options),
         Command::Scale(options) => scale::run(options),
+        Command::Soak(options) => soak::run(options),
         Command::Report(options) => report::page_of(options).map(|()| Ending::Done),
     }
 }
