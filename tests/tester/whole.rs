@@ -44,6 +44,12 @@ fn throughput_is_told_of_all_with_the_tester_beside() {
         assert_eq!(line["rounds"].as_array().map(Vec::len), Some(1), "{line}");
     }
     assert_eq!((&found[0]["size"], &found[4]["size"]), (&60.into(), &"imix".into()));
+    // Whoever comes near to the direct pair, as that does itself, is at the tester's limit.
+    for (of_size, line) in found.chunks(4).flat_map(|four| four.iter().map(|line| (&four[0], line)))
+    {
+        let median = |line: &Value| line["median"].as_f64().expect("a number");
+        assert_eq!(line["tester_limit"], median(line) >= median(of_size) * 0.9, "{line}");
+    }
     assert_eq!(lines(&output, "run").len(), 1);
 }
 
