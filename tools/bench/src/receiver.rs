@@ -50,7 +50,10 @@ impl Receiver {
         ports: impl IntoIterator<Item = (&'a Namespace, &'a str)>,
         size: usize,
     ) -> io::Result<Receiver> {
+        let ports: Vec<_> = ports.into_iter().collect();
         let frames = (RING_OCTETS / size.next_power_of_two()).clamp(RING_FRAMES_MIN, RING_FRAMES);
+        // Many ports have little each.
+        let frames = (frames * RINGS_WHOLE / ports.len().max(RINGS_WHOLE)).max(RING_FRAMES_MIN);
         let open = |(namespace, link)| FrameRing::open(namespace, link, size + 4, frames);
         let rings = ports.into_iter().map(open).collect::<io::Result<_>>()?;
         Ok(Receiver { rings, dropped_before: 0 })
@@ -179,6 +182,9 @@ const RING_OCTETS: usize = 32 * 1024 * 1024;
 
 /// Frames of a ring: 16 ms at a million a second.
 const RING_FRAMES: usize = 16 * 1024;
+
+/// As many ports have rings as large as one that is alone: memory is not without end.
+const RINGS_WHOLE: usize = 16;
 
 /// See [`RING_FRAMES`], for large ones.
 const RING_FRAMES_MIN: usize = 256;

@@ -111,9 +111,18 @@ impl<'a> Sender<'a> {
             batch.clear();
             let end = due.min(next + OUTLET_FRAMES_MAX as u64);
             batch.extend((next..end).map(|frame| self.write(frame, pace.due_ns(frame))));
-            for outlet in 0..self.outlets.len() {
-                self.send_batch(outlet, &batch, &mut sent)?;
+            // Those of an outlet together, in their order: of hundreds few have one in a batch.
+            let streams = &self.streams;
+            batch.sort_by_key(|written: &Written| streams[written.stream].outlet);
+            let mut rest = &batch[..];
+            while let Some(first) = rest.first() {
+                let outlet = self.streams[first.stream].outlet;
+                let own = |written: &&Written| self.streams[written.stream].outlet == outlet;
+                let (group, others) = rest.split_at(rest.iter().take_while(own).count());
+                self.send_batch(outlet, group, &mut sent)?;
+                rest = others;
             }
+            sent.offered = sent.offered_by.iter().sum();
             now = clock.now_ns();
             for written in &batch {
                 sent.lateness.saturating_record(now.saturating_sub(written.due_ns).max(1));
@@ -167,7 +176,6 @@ impl<'a> Sender<'a> {
     fn send_batch(&mut self, outlet: usize, batch: &[Written], sent: &mut Sent) -> io::Result<()> {
         let refused = self.send_counted(outlet, batch, &mut sent.offered_by)?;
         sent.refused += refused;
-        sent.offered = sent.offered_by.iter().sum();
         Ok(())
     }
 
