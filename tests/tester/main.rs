@@ -7,6 +7,7 @@ mod device;
 mod exact;
 mod learning;
 mod loads;
+mod pictures;
 mod quiet;
 mod routers;
 mod scale;

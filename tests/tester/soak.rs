@@ -41,7 +41,8 @@ fn load_for_long_that_is_interrupted_tells_what_was_until_then() {
     if !privileged() {
         return;
     }
-    let mut running = Running(soak(&format!("--for 10m {TINY}")).stdout(Stdio::piped()).spawn().unwrap());
+    let mut running =
+        Running(soak(&format!("--for 10m {TINY}")).stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains(r#""kind":"soak""#)), "a slice is told");
     running.signal("-INT");

@@ -1,6 +1,7 @@
 //! A page for a browser: plots and tables of one run, in one file that needs no other, light or
 //! dark as its reader likes it. It is made of the lines that the program writes for machines.
 
+pub mod pictures;
 mod scale;
 
 use serde_json::Value;

@@ -144,8 +144,13 @@ fn flexible(svg: &str) -> String {
     svg.replacen(&fixed, r#"<svg role="img""#, 1)
 }
 
-/// Units of a picture.
-const SIZE: (u32, u32) = (760, 380);
+/// How wide a picture is, in its own units.
+pub const WIDTH: u32 = 760;
+
+/// How high.
+pub const HEIGHT: u32 = 380;
+
+const SIZE: (u32, u32) = (WIDTH, HEIGHT);
 
 #[cfg(test)]
 mod tests {

@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Scale(super::scale::Scale),
     /// Half of what a device can bear, for long: no loss, and no growth of its memory
     Soak(super::soak::Soak),
+    /// The pictures of the README, measured and drawn anew in less than five minutes
+    Pictures(super::pictures::Pictures),
     /// Makes a page with plots of results that were written before
     Report(Page),
 }

@@ -4,6 +4,7 @@ mod ab;
 mod cli;
 mod compare;
 mod contenders;
+mod pictures;
 mod quiet;
 mod report;
 mod rfc2544;
@@ -72,6 +73,7 @@ fn perform(command: &Command) -> io::Result<Ending> {
         Command::Ab(options) => ab::run(options),
         Command::Scale(options) => scale::run(options),
         Command::Soak(options) => soak::run(options),
+        Command::Pictures(options) => pictures::run(options),
         Command::Report(options) => report::page_of(options).map(|()| Ending::Done),
     }
 }

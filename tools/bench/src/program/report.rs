@@ -75,18 +75,25 @@ impl Report {
 ///
 /// The file is not there, has no results, or the page cannot be written.
 pub(crate) fn page_of(options: &Page) -> io::Result<()> {
-    let shown = options.results.display();
-    let text = fs::read_to_string(&options.results).map_err(|error| {
-        let reason = netlab::reason(&error);
-        io::Error::other(format!("`{shown}` could not be read: {reason}"))
-    })?;
-    let lines: Vec<Value> =
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let (shown, lines) = (options.results.display(), lines_of(&options.results)?);
     if lines.iter().all(|line| line["kind"].as_str().is_none_or(|kind| kind == "run")) {
         let text = format!("there are no results in `{shown}`: `--output FILE` writes some");
         return Err(io::Error::other(text));
     }
     write_page(&options.html, &lines)
+}
+
+/// What was written before, without a last line that was cut.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub(crate) fn lines_of(file: &Path) -> io::Result<Vec<Value>> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        let (shown, reason) = (file.display(), netlab::reason(&error));
+        io::Error::other(format!("`{shown}` could not be read: {reason}"))
+    })?;
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
 fn write_page(path: &Path, lines: &[Value]) -> io::Result<()> {
@@ -113,7 +120,7 @@ pub(crate) fn size(size: Size) -> Value {
     }
 }
 
-fn told(path: &Path, error: &io::Error) -> io::Error {
+pub(crate) fn told(path: &Path, error: &io::Error) -> io::Error {
     let reason = netlab::reason(error);
     unwritten(format!("`{}` could not be written: {reason}", path.display()))
 }
