@@ -28,7 +28,7 @@ const FAULTS_JSON_MAX: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Told {
     /// `None`: it could not be read.
-    file: Option<File>,
+    file: Option<Box<File>>,
     faults: Vec<Fault>,
     /// Faults that nobody has kept.
     more: usize,
@@ -50,7 +50,7 @@ impl Told {
     /// In the order of the file; what is not in it comes first.
     pub(super) fn new(file: File, mut faults: Vec<Fault>) -> Told {
         faults.sort_by_key(|fault| fault.places.first().map(|place| place.start));
-        Told { file: Some(file), faults, more: 0, beside: None, lines: OnceCell::new() }
+        Told { file: Some(file.into()), faults, more: 0, beside: None, lines: OnceCell::new() }
     }
 
     /// With as many faults that were counted only.
@@ -88,7 +88,8 @@ impl Told {
 
     fn render(&self, fault: &Fault, renderer: &Renderer) -> String {
         let title = Level::ERROR.primary_title(output::plain(&fault.sentence));
-        let (Some(File { name, text, .. }), [place, others @ ..]) = (&self.file, &*fault.places)
+        let (Some(File { name, text, .. }), [place, others @ ..]) =
+            (self.file.as_deref(), &*fault.places)
         else {
             return renderer.render(&[Group::with_title(title)]);
         };
@@ -137,7 +138,7 @@ impl Told {
     }
 
     fn facts<'a>(&'a self, fault: &'a Fault) -> JsonFault<'a> {
-        let file = self.file.as_ref();
+        let file = self.file.as_deref();
         let place = file.zip(fault.places.first());
         let place = place.map(|(file, place)| self.position(&file.text, place.start));
         JsonFault {

@@ -40,7 +40,16 @@ impl Setting {
     /// As the command line would have it.
     pub(crate) fn streams(&self) -> Streams {
         let (ports, pattern, ip) = (self.ports, Pattern::Line, Ip::V4);
-        Streams { flows: 1, vlan: None, bidirectional: false, ports, ip, routes: 1, pattern }
+        Streams {
+            flows: 1,
+            vlan: None,
+            bidirectional: false,
+            ports,
+            ip,
+            routes: 1,
+            train: false,
+            pattern,
+        }
     }
 }
 
