@@ -15,9 +15,9 @@ if [ -z "${USWITCH_FRAMES:-}" ] && [ -d "$frames" ]; then
 fi
 
 # Programs that the tests use beside what Cargo builds, and their Debian packages.
-packages=(binutils bird2 busybox-static ethtool iperf3 iproute2 iputils-tracepath ndisc6
-    openvswitch-switch passt procps prometheus qemu-system-x86 radvdump socat strace systemd
-    tcpdump tmux traceroute tshark util-linux valgrind vde2)
+packages=(binutils bird2 busybox-static dpdk-dev ethtool iperf3 iproute2 iputils-tracepath
+    ndisc6 openvswitch-switch passt procps prometheus qemu-system-x86 radvdump socat strace
+    systemd tcpdump tmux traceroute tshark util-linux valgrind vde2)
 
 # Programs as `cargo test --workspace` has built them. Packages of the workspace ask for different
 # features of the same crates: chosen alone they would be built anew, with most of what they need.

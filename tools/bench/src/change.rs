@@ -76,7 +76,7 @@ fn chance(ahead: usize, rounds: usize) -> f64 {
     (2.0 * sum * 0.5f64.powi(rounds as i32)).min(1.0)
 }
 
-/// Of fewer rounds even those that all agree say nothing: 2 / 2^5 is above [`CHANCE_MAX`].
+/// Of fewer rounds even those that all agree say nothing: 2 / 2^5 is above `CHANCE_MAX`.
 pub const ROUNDS_MIN: usize = 6;
 
 /// One in twenty.
