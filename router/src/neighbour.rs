@@ -426,6 +426,11 @@ impl Neighbours {
         changed.then(|| Arc::new(self.resolved.clone()))
     }
 
+    /// The next [`Neighbours::resolved`] tells the table, whether it changed or not.
+    pub fn tell_again(&mut self) {
+        self.told_standings = self.shared.standings.wrapping_sub(1);
+    }
+
     /// The table as [`Neighbours::resolved`] gave it last.
     pub fn told(&self) -> &Resolved {
         &self.resolved
@@ -681,6 +686,10 @@ mod tests {
         assert_eq!(sample.neighbours.resolved().unwrap().get(hop), None);
         sample.neighbours.swap(vec![link(0)]);
         assert!(sample.neighbours.resolved().is_some());
+        assert!(sample.neighbours.resolved().is_none());
+        sample.neighbours.tell_again();
+        assert!(sample.neighbours.resolved().is_some(), "somebody has not listened");
+        assert!(sample.neighbours.resolved().is_none());
     }
 
     #[test]

@@ -295,8 +295,13 @@ fn the_readme_tells_the_truth() {
 #[test]
 fn every_file_of_the_readme_is_right() {
     let folder = folder();
-    let files: Vec<_> = include_str!("../../README.md").split("```toml\n").skip(1).collect();
+    let readme = include_str!("../../README.md");
+    let files: Vec<_> = readme.split("```toml\n").skip(1).collect();
     assert!(files.len() > 1);
+    // The file of routes that one of them names stands behind it.
+    let (_, behind) = readme.split_once("routes = \"full.routes\"").unwrap();
+    let routes = behind.split("```text\n").nth(1).unwrap();
+    write(&folder, "full.routes", routes.split("```").next().unwrap());
     for text in files {
         write(&folder, "lab.toml", text.split("```").next().unwrap());
         let (code, out, err) = uswitch(&folder, "check lab.toml");

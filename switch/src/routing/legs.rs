@@ -158,6 +158,9 @@ impl Legs {
         let gone = std::mem::replace(&mut self.placed, placed);
         self.tables = tables;
         self.route(handle, neighbours);
+        // What the slow path has heard meanwhile, workers could not take: they had other routes.
+        let again = self.slow.ask(|slow| slow.neighbours().tell_again());
+        again.ok_or(RouteError::Died)?;
         for (_, port) in gone {
             if !self.placed.iter().any(|(_, kept)| *kept == port) {
                 handle.remove(port);

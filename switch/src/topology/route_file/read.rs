@@ -39,6 +39,8 @@ struct Reader<'t> {
     numbers: HashMap<RouteKind, u32>,
     faults: LineFaults,
     open: Option<Open>,
+    /// There was a route, be it a wrong one.
+    begun: bool,
 }
 
 /// A route to which more may be said.
@@ -57,7 +59,7 @@ struct Open {
 pub(super) fn read(path: &Path, text: &str) -> Result<RouteFile, LineFaults> {
     let file = RouteFile { path: path.to_owned(), routes: Vec::new(), kinds: Vec::new() };
     let (numbers, faults) = (HashMap::new(), LineFaults::default());
-    let mut reader = Reader { text, file, numbers, faults, open: None };
+    let mut reader = Reader { text, file, numbers, faults, open: None, begun: false };
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         reader.line(at, line);
@@ -112,11 +114,17 @@ impl<'t> Reader<'t> {
         let Some(first) = words.peek().copied() else { return };
         if !(first.1 == "nexthop" && goes_on(line)) {
             self.close();
+            self.begun = true;
             match self.destination(&mut words) {
                 Ok(open) => self.open = Some(open),
                 Err((place, sentence)) => return self.fault(place, sentence),
             }
         }
+        if !self.begun {
+            let sentence = "this next hop has no route before it".to_owned();
+            return self.fault(range(first), sentence);
+        }
+        // None: of a route that was wrong, and told.
         let Some(mut open) = self.open.take() else { return };
         while let Some(word) = words.next() {
             if let Err(sentence) = self.option(&mut open, word, &mut words) {
@@ -345,7 +353,7 @@ default via fe80::1 dev br proto ra metric 1024 hoplimit 64 pref medium
             ("blackhole 10.0.0.0/8 dev a", "10.0.0.0/8", "packets that end here have no next hop"),
             ("blackhole", "blackhole", "a network is missing behind it"),
             ("local 10.0.0.1 dev lo", "local", "`local` is no kind of route that can be said here"),
-            ("\tnexthop dev a", "nexthop", ""),
+            ("\tnexthop dev a", "nexthop", "this next hop has no route before it"),
             ("via 10.0.0.1", "via", "`via` is no address"),
         ];
         for (text, place, sentence) in cases {
