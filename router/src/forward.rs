@@ -160,6 +160,17 @@ impl Router {
         self.asks || self.tables.errors(leg).take(now)
     }
 
+    /// What becomes of a packet for an address of the router that is not used. Whoever knows some
+    /// neighbours only was told of addresses when he was told of those: his slow path may use it
+    /// since, and have said so to the host that sends to it now.
+    #[cold]
+    fn unused(&self) -> Verdict {
+        match self.asks || self.neighbours.is_whole() {
+            true => Verdict::Drop(Reason::UnusedAddress),
+            false => Verdict::Local,
+        }
+    }
+
     /// Goes on with other tables.
     pub fn swap(&mut self, tables: Arc<Tables>) {
         self.tables = tables;
@@ -816,6 +827,19 @@ mod tests {
             ("fe80::1", 1, Verdict::Drop(Reason::EchoChecksum)),
         ] {
             assert_eq!(sent(silent(&[(leg, own)]), &echo(own)).0, verdict, "{own} on leg {leg}");
+        }
+        // Whose neighbours are told by a slow path leaves it to that.
+        let mut told = Resolved::new(1, &[None; 2]);
+        told.silence(vec![hop(0, "fd00:1::1"), hop(0, "10.0.0.1")]);
+        let told = Arc::new(told);
+        let echo4 = ipv4("10.0.0.2", "10.0.0.1", 64, 1, b"\x08\0\0\0\0\x01\0\x02ping");
+        for octets in [echo("fd00:1::1"), echo4] {
+            let mut worker = router();
+            worker.know(told.clone());
+            assert_eq!(sent(worker, &octets).0, Verdict::Local);
+            let mut asking = router().asking();
+            asking.know(told.clone());
+            assert_eq!(sent(asking, &octets).0, unused);
         }
         // Who has it is no liar.
         let passed = Verdict::Forward { hop: hop(1, "fd00:9::2"), to: Known::ANYBODY, len: 52 };

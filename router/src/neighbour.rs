@@ -413,10 +413,9 @@ impl Neighbours {
             self.legs.iter_mut().for_each(|leg| leg.table.change());
         }
         for (index, leg) in self.legs.iter_mut().enumerate() {
-            if let Some(known) = leg.table.changed() {
-                self.resolved.set(LegId(index as u16), &known);
-                changed = true;
-            }
+            let Some(known) = leg.table.changed() else { continue };
+            self.resolved.set(LegId(index as u16), &known);
+            changed = true;
         }
         if self.told_standings != self.shared.standings {
             self.told_standings = self.shared.standings;

@@ -151,5 +151,5 @@ fn where_there_is_no_terminal_it_says_what_there_is() {
     assert_eq!((code, &*out), (1, ""));
     assert!(err.contains("there is none; `uswitch port show -s`"), "{err}");
     let (code, _, err) = lab.run("top -i 0");
-    assert!(code == 1 && err.contains("0.1 to 60 seconds"), "{err}");
+    assert!(code == 2 && err.contains("0.1 to 60 seconds"), "{err}");
 }

@@ -120,7 +120,7 @@ impl Router {
     /// A packet for one of the router's own addresses.
     fn own_v4(&mut self, arrival: &Arrival<'_>, packet: &Ipv4, emit: &mut impl Emit) -> Verdict {
         if !self.neighbours.is_used(arrival.leg, packet.destination.into()) {
-            return Verdict::Drop(Reason::UnusedAddress);
+            return self.unused();
         }
         // A group is asked by none that wants one answer (RFC 1122, section 3.2.2.6).
         if arrival.meta.group {

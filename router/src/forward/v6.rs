@@ -87,7 +87,7 @@ impl Router {
     ) -> Verdict {
         // RFC 4862, section 5.4.
         if !self.neighbours.is_used(arrival.leg, packet.destination.into()) {
-            return Verdict::Drop(Reason::UnusedAddress);
+            return self.unused();
         }
         // What is for all routers of a subnet is answered from another address.
         if arrival.meta.group || !self.is_own_at(arrival, packet.destination) {

@@ -118,6 +118,11 @@ impl Resolved {
         Resolved { elsewhere: Some(Known::ANYBODY), ..Resolved::new(0, &[]) }
     }
 
+    /// Whether it knows everybody: [`Resolved::any`].
+    pub fn is_whole(&self) -> bool {
+        self.elsewhere.is_some()
+    }
+
     /// Forgets a leg's neighbours and knows these. Of two with one address the last counts.
     ///
     /// # Panics
